@@ -1,0 +1,16 @@
+/** Node strips the types itself; Jest needs only to be told how (test/support/strip-types.js). */
+export default {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': './test/support/strip-types.js' },
+  testMatch: ['<rootDir>/src/**/*.test.ts', '<rootDir>/test/**/*.test.ts'],
+  globalSetup: './test/support/global-setup.ts',
+  globalTeardown: './test/support/global-teardown.ts',
+  testTimeout: 30_000,
+  maxWorkers: 2,
+  // The three programs run in the stack tests as processes of their own, where Jest counts nothing.
+  collectCoverageFrom: ['src/**/*.ts', '!src/**/*.test.ts', '!src/{server,migrate,generate}.ts'],
+  coverageThreshold: { global: { lines: 90, branches: 85 } },
+  coverageProvider: 'v8',
+  coverageReporters: ['text', 'lcov'],
+};
