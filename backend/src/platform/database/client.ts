@@ -1,0 +1,75 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Pool, types } from 'pg';
+import type { Logger } from 'pino';
+import type { Database } from './schema.ts';
+
+/** Connections that stay free for migrations, psql and the exporter. */
+const RESERVED_CONNECTIONS = 10;
+const TIMESTAMPTZ = 1184;
+
+/**
+ * timestamptz as text: a JavaScript Date would drop the microseconds, and a paging cursor made from it would
+ * then skip or repeat rows of the same millisecond. Sessions run in UTC, so PostgreSQL's text ends in "+00".
+ */
+function parseTimestamp(text: string): string {
+  return text.replace(' ', 'T').replace('+00', 'Z');
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly poolMax: number;
+  readonly applicationName: string;
+  readonly logger: Logger;
+  /** false: no time limits, for migrations. Default true. */
+  readonly bounded?: boolean;
+}
+
+/** In milliseconds. All are below Nginx's read timeout of 5 s, so the application gives up first and says why. */
+const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000';
+/** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
+const QUERY_TIMEOUT_MS = 4500;
+
+/** A pool of connections with a bound on every wait: for a connection 2 s (then 503, never a hang), for the rest LIMITS. */
+export function createDatabase(options: DatabaseOptions): Kysely<Database> {
+  const bounded = options.bounded ?? true;
+  const pool = new Pool({
+    connectionString: options.url,
+    max: options.poolMax,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 2000,
+    ...(bounded && { query_timeout: QUERY_TIMEOUT_MS }),
+    keepAlive: true,
+    options: `-c timezone=UTC ${bounded ? LIMITS : ''}`,
+    types: {
+      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+        oid === TIMESTAMPTZ ? parseTimestamp : types.getTypeParser(oid, format),
+    } as typeof types,
+  });
+  const onError = (error: Error) => options.logger.info({ err: error }, 'database connection lost');
+  // pool.on('error') covers idle connections only; an error event on one in use would end the process.
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
+  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** @throws when PostgreSQL does not answer */
+export async function ping(db: Kysely<Database>): Promise<void> {
+  await sql`select 1`.execute(db);
+}
+
+/**
+ * Warns when all replicas together could ask for more connections than PostgreSQL gives: the surplus would be refused
+ * under load, which looks like an outage.
+ */
+export async function checkPoolBudget(
+  db: Kysely<Database>,
+  replicas: number,
+  poolMax: number,
+  logger: Logger,
+): Promise<void> {
+  const { rows } = await sql<{ max: number }>`select current_setting('max_connections')::int as max`.execute(db);
+  const budget = { replicas, pool_max: poolMax, reserved: RESERVED_CONNECTIONS, max_connections: rows[0]?.max ?? 0 };
+  const fits = replicas * poolMax + RESERVED_CONNECTIONS <= budget.max_connections;
+  if (fits) logger.info(budget, 'connection budget fits');
+  else logger.warn(budget, 'connection budget exceeded: lower DATABASE_POOL_MAX or raise max_connections');
+}

@@ -1,0 +1,73 @@
+import { promises as fs } from 'node:fs';
+import path from 'node:path';
+import { type Kysely, sql } from 'kysely';
+import { FileMigrationProvider, Migrator } from 'kysely/migration';
+
+/** Any number; the same for every run, so that they wait for each other. */
+const MIGRATION_LOCK = 7_226_336;
+
+export interface RolePasswords {
+  readonly app: string;
+  readonly metrics: string;
+}
+
+/** The files of migrations/, in the order of their names. */
+function createMigrator<T>(db: Kysely<T>): Migrator {
+  const folder = path.join(import.meta.dirname, 'migrations');
+  return new Migrator({
+    db,
+    provider: new FileMigrationProvider({ fs, path, migrationFolder: folder, import: (file) => import(file) }),
+  });
+}
+
+/** Whether the database has every migration that this code knows. It may have newer ones: expand, then contract. */
+export async function isMigrated<T>(db: Kysely<T>): Promise<boolean> {
+  const migrations = await createMigrator(db).getMigrations();
+  return migrations.every((migration) => migration.executedAt !== undefined);
+}
+
+/**
+ * Makes the roles and runs what is missing, all in one transaction per run of migrations. Runs that start at the same
+ * time wait for each other: Kysely takes its own lock only after it has created its tables, and two concurrent
+ * "create table if not exists" can fail with a duplicate key.
+ * @param db connected as the owner of the database (the superuser, or one who may create roles)
+ * @returns the names of the migrations that this run applied
+ */
+export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords): Promise<string[]> {
+  return db.connection().execute(async (connection) => {
+    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`.execute(connection);
+    try {
+      await createRoles(connection, passwords);
+      const { error, results = [] } = await createMigrator(connection).migrateToLatest();
+      if (error) throw error;
+      // The application may read which migrations ran, not rewrite their history.
+      await sql`revoke insert, update, delete on kysely_migration, kysely_migration_lock from tandem_app`.execute(
+        connection,
+      );
+      return results.map((result) => result.migrationName);
+    } finally {
+      await sql`select pg_advisory_unlock(${MIGRATION_LOCK})`.execute(connection);
+    }
+  });
+}
+
+/** Least privilege: tandem_app reads and writes rows, tandem_metrics reads statistics and no row; neither owns anything. */
+async function createRoles<T>(db: Kysely<T>, passwords: RolePasswords): Promise<void> {
+  await sql`
+    do $$ begin
+      if not exists (select from pg_roles where rolname = 'tandem_app') then create role tandem_app; end if;
+      if not exists (select from pg_roles where rolname = 'tandem_metrics') then create role tandem_metrics; end if;
+    end $$`.execute(db);
+  await sql`alter role tandem_app login password ${sql.lit(passwords.app)}`.execute(db);
+  await sql`alter role tandem_metrics login password ${sql.lit(passwords.metrics)}`.execute(db);
+  await sql`grant pg_monitor to tandem_metrics`.execute(db);
+  await sql`
+    do $$ begin
+      execute format('revoke all on database %I from public', current_database());
+      execute format('grant connect on database %I to tandem_app, tandem_metrics', current_database());
+    end $$`.execute(db);
+  await sql`revoke create on schema public from public`.execute(db);
+  await sql`
+    alter default privileges in schema public grant select, insert, update, delete on tables to tandem_app`.execute(db);
+  await sql`alter default privileges in schema public grant usage on sequences to tandem_app`.execute(db);
+}

@@ -1,0 +1,12 @@
+import { type RawBuilder, type SqlBool, sql } from 'kysely';
+
+/** What a write asks of the stored row (If-Match): nothing, that it exists ("*"), or that it has one of these versions. */
+export type Precondition = undefined | '*' | readonly string[];
+
+/** The precondition as a condition of the write itself: checked and written in one statement, nobody can come between. */
+export function versionMatches(precondition: Precondition): RawBuilder<SqlBool> {
+  if (precondition === undefined || precondition === '*') return sql`true`;
+  // Tags of another form than ours name no version of this row.
+  const versions = precondition.filter((version) => /^\d{1,18}$/.test(version));
+  return sql`version = any(${versions}::bigint[])`;
+}

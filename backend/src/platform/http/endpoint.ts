@@ -1,0 +1,108 @@
+import type { Express, Request, RequestHandler, Response } from 'express';
+import type { Schema, ValidationError } from 'joi';
+import { jsonBody } from './body.ts';
+import { isNotModified, readPrecondition, toEtag } from './conditional.ts';
+import { HttpError, type InputError } from './errors.ts';
+import { nextLink } from './paging.ts';
+import type { Answer, Route } from './route.ts';
+
+export interface MountOptions {
+  /** Tests only: every reply must fit its declared schema, so that the documentation cannot drift from the code. */
+  readonly checkReplies?: boolean;
+}
+
+/** Puts the routes on the app; what is left of a known path is 405. */
+export function mount(app: Express, routes: readonly Route[], options: MountOptions = {}): void {
+  for (const [path, siblings] of Map.groupBy(routes, (route) => route.path)) {
+    for (const route of siblings) {
+      const handlers: RequestHandler[] = [labelled(route), endpoint(route, options)];
+      if (route.input?.body) handlers.splice(1, 0, jsonBody);
+      app[route.method](path, ...handlers);
+    }
+    const [first] = siblings as [Route];
+    app.all(path, labelled(first), methodNotAllowed(siblings));
+  }
+}
+
+/** Tells the log and the metrics which route this is, before anything can fail. */
+const labelled =
+  (route: Route): RequestHandler =>
+  (_request, response, next) => {
+    response.locals.route = route.template;
+    next();
+  };
+
+function methodNotAllowed(siblings: readonly Route[]): RequestHandler {
+  const methods = siblings.map((route) => route.method.toUpperCase());
+  if (methods.includes('GET')) methods.push('HEAD');
+  const Allow = [...methods, 'OPTIONS'].join(', ');
+  return (request, response) => {
+    if (request.method === 'OPTIONS') return void response.status(204).set({ Allow }).end();
+    throw new HttpError(405, `this path answers ${Allow}`, { headers: { Allow } });
+  };
+}
+
+function endpoint(route: Route, options: MountOptions): RequestHandler {
+  const { params, query, body } = route.input ?? {};
+  const isWrite = route.method !== 'get';
+  return async (request, response) => {
+    const input: Record<string, unknown> = {};
+    if (params) input.params = check('path', params, request.params);
+    if (query) input.query = check('query', query, readQuery(request));
+    if (isWrite) input.precondition = readPrecondition(request.headers, route.conditional ?? false);
+    if (body) input.body = check('body', body, request.body);
+    const answer = await route.handle(input as never);
+    if (options.checkReplies) checkReply(route, answer);
+    send(request, response, answer);
+  };
+}
+
+/** 422 for a body that is well-formed but wrong; 400 for what stands in the URL. */
+function check(where: InputError['in'], schema: Schema, value: unknown): unknown {
+  // A body is JSON, which has types: "5" is not 5. A URL has only text.
+  const result = schema.validate(value, { abortEarly: false, convert: where !== 'body', errors: { label: false } });
+  if (!result.error) return result.value;
+  throw new HttpError(where === 'body' ? 422 : 400, `the ${where} is not valid`, {
+    errors: inputErrors(where, result.error),
+  });
+}
+
+function inputErrors(where: InputError['in'], error: ValidationError): InputError[] {
+  return error.details.map((detail) => ({ in: where, path: detail.path.join('.'), message: detail.message }));
+}
+
+/** @throws HttpError 400 for bytes that are not UTF-8, which Node would silently turn into U+FFFD */
+function readQuery(request: Request): unknown {
+  const [, query = ''] = request.url.split('?', 2);
+  try {
+    decodeURIComponent(query);
+  } catch {
+    throw new HttpError(400, 'the query is not valid percent-encoded UTF-8');
+  }
+  return request.query;
+}
+
+function send(request: Request, response: Response, answer: Answer): void {
+  const { status, body, headers, version, next, cache } = answer;
+  response.status(status);
+  if (headers) response.set(headers);
+  if (cache) response.set('X-Cache', cache);
+  if (next) response.set('Link', nextLink(request.originalUrl, next));
+  if (version !== undefined) {
+    response.set('ETag', toEtag(version));
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (isRead && isNotModified(request.headers, version)) return void response.status(304).end();
+  }
+  if (body === undefined) response.end();
+  else if (Buffer.isBuffer(body)) response.end(body);
+  else response.json(body);
+}
+
+function checkReply(route: Route, answer: Answer): void {
+  const reply = route.replies[answer.status];
+  if (!reply) throw new Error(`${route.method} ${route.template} answered ${answer.status}, which it does not declare`);
+  const { error } = reply.schema?.validate(answer.body, { convert: false }) ?? {};
+  if (error) throw new Error(`${route.method} ${route.template} broke its declared reply: ${error.message}`);
+  const bare = !reply.schema && answer.body !== undefined && !Buffer.isBuffer(answer.body);
+  if (bare) throw new Error(`${route.method} ${route.template} declares no body for ${answer.status}`);
+}

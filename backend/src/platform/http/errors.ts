@@ -1,0 +1,41 @@
+import { STATUS_CODES } from 'node:http';
+
+/** One thing that is wrong with the input: where it stands, and why. */
+export interface InputError {
+  readonly in: 'path' | 'query' | 'header' | 'body';
+  /** "title", or "address.street" for nested fields; empty for the whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** An RFC 9457 problem. `detail` and `errors` go to the client: no SQL, no stack, no driver's message. */
+export class HttpError extends Error {
+  readonly status: number;
+  readonly errors: readonly InputError[] | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    status: number,
+    detail: string,
+    options: { errors?: readonly InputError[]; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(detail, { cause: options.cause });
+    this.status = status;
+    this.errors = options.errors;
+    this.headers = options.headers ?? {};
+  }
+
+  toProblem(requestId: string): Record<string, unknown> {
+    return {
+      type: 'about:blank',
+      title: STATUS_CODES[this.status] ?? 'Error',
+      status: this.status,
+      detail: this.message,
+      request_id: requestId,
+      ...(this.errors && { errors: this.errors }),
+    };
+  }
+}
+
+export const notFound = (what: string, headers?: Record<string, string>) =>
+  new HttpError(404, `no such ${what}`, headers && { headers });

@@ -1,0 +1,84 @@
+import type { ObjectSchema, Schema } from 'joi';
+import type { CacheOutcome } from '../cache/cache.ts';
+import type { Precondition } from '../database/precondition.ts';
+
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+
+export interface Inputs {
+  readonly params?: ObjectSchema;
+  readonly query?: ObjectSchema;
+  readonly body?: ObjectSchema;
+}
+
+/** The validated input, typed after its schemas. */
+export type Validated<I extends Inputs> = {
+  [K in keyof I]: I[K] extends ObjectSchema<infer T> ? T : never;
+} & {
+  /** What If-Match asks of the row; only for routes with `conditional`. */
+  readonly precondition: Precondition;
+};
+
+export interface Reply {
+  readonly description: string;
+  /** Absent: no JSON body. */
+  readonly schema?: Schema;
+  readonly example?: unknown;
+}
+
+/** What a handler answers. Statuses, headers and conditional requests are the platform's work. */
+export interface Answer {
+  readonly status: number;
+  /** JSON, or bytes that are sent as they are (then name their type in `headers`). Absent: no body. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The row's version: sent as a strong ETag, compared with If-None-Match. */
+  readonly version?: string;
+  /** The sort key of the last row of a page that has a next one: sent as a Link. */
+  readonly next?: readonly string[] | undefined;
+  /** Where a read that can come from the cache came from: sent as X-Cache. */
+  readonly cache?: CacheOutcome;
+}
+
+/** An answer that is one row: the version goes into the ETag, the rest is the body. */
+export function resource(status: number, row: { readonly version: string }, headers?: Record<string, string>): Answer {
+  const { version, ...body } = row;
+  return { status, body, version, ...(headers && { headers }) };
+}
+
+export interface Declaration<I extends Inputs> {
+  readonly method: Method;
+  /** As Express has it: "/items/:id". */
+  readonly path: string;
+  readonly summary: string;
+  readonly input?: I;
+  /** Every status that the handler itself answers with success; errors are described by the platform. */
+  readonly replies: Readonly<Record<number, Reply>>;
+  /** Errors that come from the feature's rules, besides those that follow from the declaration: 404, 409 … */
+  readonly problems?: Readonly<Record<number, string>>;
+  /** True for a write that honours If-Match. */
+  readonly conditional?: boolean;
+  handle(input: Validated<I>): Promise<Answer> | Answer;
+}
+
+/** A declared route. From it come validation, the OpenAPI document, the metrics label and Nginx's list of paths. */
+export interface Route extends Declaration<Inputs> {
+  /** "/items/{id}": the path in OpenAPI, metrics and logs. */
+  readonly template: string;
+  /** The feature: groups the routes in the documentation. */
+  readonly tag: string;
+}
+
+/** Declares the routes of a feature. `route` gives each its types. */
+export function routes(tag: string, declarations: readonly Declaration<Inputs>[]): Route[] {
+  return declarations.map((declaration) => ({
+    ...declaration,
+    tag,
+    template: declaration.path.replaceAll(/:(\w+)/g, '{$1}'),
+  }));
+}
+
+/** Gives a declaration's handler the types of its own schemas. */
+export function route<const I extends Inputs>(declaration: Declaration<I>): Declaration<Inputs> {
+  // The handler is called only with what these very schemas let through (endpoint.ts).
+  return declaration as unknown as Declaration<Inputs>;
+}
