@@ -1,0 +1,139 @@
+import { hostname } from 'node:os';
+import { ping } from '../../platform/database/client.ts';
+import { isMigrated } from '../../platform/database/migrate.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { HttpError } from '../../platform/http/errors.ts';
+import { Joi } from '../../platform/http/joi.ts';
+import { type Route, route, routes } from '../../platform/http/route.ts';
+import type { Lifecycle } from '../../platform/lifecycle.ts';
+import { VERSION } from '../../platform/version.ts';
+
+const text = Joi.string().required();
+const state = Joi.string().valid('healthy', 'unhealthy').required();
+
+const healthReply = Joi.object({
+  status: Joi.string().valid('ok', 'degraded', 'unavailable').required(),
+  api: state,
+  database: state,
+  // disabled: this replica was started without Redis
+  cache: Joi.string().valid('healthy', 'unhealthy', 'disabled').required(),
+  instance: text,
+});
+
+async function answers(attempt: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await attempt();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a client may ask about the system. `endpoints` is everything that the API serves. */
+export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => readonly Route[]) {
+  return routes('Operations', [
+    route({
+      method: 'get',
+      path: '/',
+      summary: 'What this is and where everything stands',
+      replies: {
+        200: {
+          description: 'Name, version and endpoints',
+          schema: Joi.object({
+            name: text,
+            version: text,
+            instance: text,
+            endpoints: Joi.array().items(Joi.string()).required(),
+            links: Joi.object({ docs: text, openapi: text }).required(),
+          }),
+        },
+      },
+      handle: () => ({
+        status: 200,
+        body: {
+          name: 'Tandem',
+          version: VERSION,
+          instance,
+          endpoints: endpoints().map((each) => `${each.method.toUpperCase()} ${each.template}`),
+          links: { docs: '/docs', openapi: '/openapi.json' },
+        },
+      }),
+    }),
+    route({
+      method: 'get',
+      path: '/ping',
+      summary: 'Who answers: consecutive calls through Nginx alternate',
+      replies: {
+        200: {
+          description: 'The replica that answered',
+          schema: Joi.object({ message: text, host: text, instance: text }),
+          example: { message: 'pong from backend-1', host: '1f2e3d4c5b6a', instance: 'backend-1' },
+        },
+      },
+      handle: () => ({ status: 200, body: { message: `pong from ${instance}`, host: hostname(), instance } }),
+    }),
+    route({
+      method: 'get',
+      path: '/health',
+      summary: 'Whether PostgreSQL and Redis answer; without Redis the API is degraded, not down',
+      replies: {
+        200: {
+          description: 'PostgreSQL answers',
+          schema: healthReply,
+          example: { status: 'ok', api: 'healthy', database: 'healthy', cache: 'healthy', instance: 'backend-1' },
+        },
+        503: { description: 'PostgreSQL does not answer', schema: healthReply },
+      },
+      async handle() {
+        const [database, cache] = await Promise.all([answers(() => ping(db)), answers(async () => redis?.ping())]);
+        const word = (healthy: boolean) => (healthy ? 'healthy' : 'unhealthy');
+        return {
+          status: database ? 200 : 503,
+          ...(!database && { headers: { 'Retry-After': '2' } }),
+          body: {
+            status: !database ? 'unavailable' : cache ? 'ok' : 'degraded',
+            api: 'healthy',
+            database: word(database),
+            cache: redis ? word(cache) : 'disabled',
+            instance,
+          },
+        };
+      },
+    }),
+  ]);
+}
+
+/** For orchestrators, on the debug port only. */
+export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
+  const ok = (description: string) => ({ 200: { description, schema: Joi.object({ status: text }) } });
+  return routes('Probes', [
+    route({
+      method: 'get',
+      path: '/health/live',
+      summary: 'The process answers; if it does not, kill it',
+      replies: ok('Alive'),
+      handle: () => ({ status: 200, body: { status: 'alive' } }),
+    }),
+    route({
+      method: 'get',
+      path: '/health/ready',
+      summary: 'It can take traffic: started, not draining, PostgreSQL reachable and migrated',
+      replies: ok('Ready'),
+      async handle() {
+        if (lifecycle.phase !== 'serving') throw new HttpError(503, `the replica is ${lifecycle.phase}`);
+        if (!(await isMigrated(db))) throw new HttpError(503, 'the database has not been migrated');
+        return { status: 200, body: { status: 'ready' } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/metrics',
+      summary: 'Everything that Prometheus collects',
+      replies: { 200: { description: 'Prometheus text format' } },
+      async handle() {
+        const text = await metrics.registry.metrics();
+        return { status: 200, body: Buffer.from(text), headers: { 'Content-Type': metrics.registry.contentType } };
+      },
+    }),
+  ]);
+}

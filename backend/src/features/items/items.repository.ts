@@ -1,0 +1,48 @@
+import { type Kysely, sql } from 'kysely';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import type { ItemChanges, ItemQuery, NewItem } from './items.schemas.ts';
+
+const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
+const WITH_VERSION = [...COLUMNS, 'version'] as const;
+
+export async function listItems(db: Kysely<Database>, { status, limit, cursor }: ItemQuery) {
+  let query = db
+    .selectFrom('items')
+    .select(COLUMNS)
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit + 1);
+  if (status) query = query.where('status', '=', status);
+  if (cursor) query = query.where(sql<boolean>`(created_at, id) < (${cursor[0]}::timestamptz, ${cursor[1]}::uuid)`);
+  return query.execute();
+}
+
+export function findItem(db: Kysely<Database>, id: string) {
+  return db.selectFrom('items').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
+}
+
+export function insertItem(db: Kysely<Database>, item: NewItem) {
+  return db.insertInto('items').values(item).returning(WITH_VERSION).executeTakeFirstOrThrow();
+}
+
+/** @returns undefined when there is no such item in a version that the precondition allows */
+export function updateItem(db: Kysely<Database>, id: string, changes: ItemChanges, precondition: Precondition) {
+  return db
+    .updateTable('items')
+    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .returning(WITH_VERSION)
+    .executeTakeFirst();
+}
+
+/** @returns whether a row was deleted */
+export async function deleteItem(db: Kysely<Database>, id: string, precondition: Precondition): Promise<boolean> {
+  const { numDeletedRows } = await db
+    .deleteFrom('items')
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}

@@ -1,0 +1,57 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import type { KvQuery, Pair } from './kv.schemas.ts';
+
+export async function listPairs(db: Kysely<Database>, { prefix, limit, cursor }: Omit<KvQuery, 'key'>) {
+  let query = db
+    .selectFrom('kv')
+    .select(['key', 'value', 'updated_at'])
+    .orderBy('key')
+    .limit(limit + 1);
+  if (prefix) query = query.where(sql<boolean>`starts_with(key, ${prefix})`);
+  if (cursor) query = query.where('key', '>', cursor[0]);
+  return query.execute();
+}
+
+export function findPair(db: Kysely<Database>, key: string) {
+  return db.selectFrom('kv').select(['key', 'value', 'version']).where('key', '=', key).executeTakeFirst();
+}
+
+export async function countPairs(db: Kysely<Database>): Promise<number> {
+  const { count } = await db
+    .selectFrom('kv')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** @returns the new version, or undefined when the precondition forbids the write */
+export async function putPair(trx: Transaction<Database>, { key, value }: Pair, precondition: Precondition) {
+  const changes = { value, updated_at: sql`now()`, version: sql`nextval('row_version')` };
+  // A precondition asks for a pair that is there: then nothing may be inserted.
+  const written =
+    precondition === undefined
+      ? trx
+          .insertInto('kv')
+          .values({ key, value })
+          .onConflict((conflict) => conflict.column('key').doUpdateSet(changes))
+          .returning('version')
+      : trx
+          .updateTable('kv')
+          .set(changes)
+          .where('key', '=', key)
+          .where(versionMatches(precondition))
+          .returning('version');
+  return (await written.executeTakeFirst())?.version;
+}
+
+/** @returns whether a pair was deleted */
+export async function deletePair(trx: Transaction<Database>, key: string, precondition: Precondition) {
+  const { numDeletedRows } = await trx
+    .deleteFrom('kv')
+    .where('key', '=', key)
+    .where(versionMatches(precondition))
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}

@@ -1,0 +1,84 @@
+import type { Deps } from '../../platform/deps.ts';
+import { notFound } from '../../platform/http/errors.ts';
+import { Joi } from '../../platform/http/joi.ts';
+import { page } from '../../platform/http/paging.ts';
+import { route, routes } from '../../platform/http/route.ts';
+import { countPairs, listPairs } from './kv.repository.ts';
+import { deletedReply, foundReply, keyQuery, kvQuery, listReply, pair, statsReply } from './kv.schemas.ts';
+import { readPair, removePair, writePair } from './kv.service.ts';
+
+const example = { key: 'greeting', value: 'hello' };
+
+export const kvRoutes = (deps: Deps) =>
+  routes('Key–value', [
+    route({
+      method: 'put',
+      path: '/kv',
+      summary: 'Set a key, new or not',
+      input: { body: pair },
+      conditional: true,
+      replies: {
+        200: {
+          description: 'It is stored',
+          schema: Joi.object({ status: Joi.valid('ok').required() }),
+          example: { status: 'ok' },
+        },
+      },
+      async handle({ body, precondition }) {
+        const version = await writePair(deps, body, precondition);
+        return { status: 200, body: { status: 'ok' }, version };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/kv',
+      summary: 'Read one key (`key`), or list keys in order (`prefix`)',
+      input: { query: kvQuery },
+      replies: {
+        200: {
+          description: 'The pair and where it came from, or a page of pairs',
+          schema: Joi.alternatives(foundReply, listReply),
+          example: { data: example, source: 'cache' },
+        },
+      },
+      problems: { 404: 'There is no such key' },
+      async handle({ query: { key, ...list } }) {
+        if (key === undefined) {
+          const { rows, next } = page(await listPairs(deps.db, list), list.limit, (row) => [row.key]);
+          return { status: 200, body: { data: rows }, next };
+        }
+        const { value: found, outcome } = await readPair(deps, key);
+        if (!found) throw notFound('key', { 'X-Cache': outcome });
+        const { version, ...data } = found;
+        const source = outcome === 'HIT' ? 'cache' : 'database';
+        return { status: 200, body: { data, source }, version, cache: outcome };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/kv',
+      summary: 'Delete a key',
+      input: { query: keyQuery },
+      conditional: true,
+      replies: {
+        200: {
+          description: 'Whether there was one',
+          schema: deletedReply,
+          example: { key: 'greeting', deleted: true },
+        },
+      },
+      async handle({ query: { key }, precondition }) {
+        const deleted = await removePair(deps, key, precondition);
+        return { status: 200, body: { key, deleted } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/kv/stats',
+      summary: 'Count the keys',
+      replies: { 200: { description: 'How many there are', schema: statsReply, example: { items: 3 } } },
+      async handle() {
+        return { status: 200, body: { items: await countPairs(deps.db) } };
+      },
+    }),
+  ]);

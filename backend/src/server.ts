@@ -1,0 +1,92 @@
+/** The process: configuration, clients, app, listeners, signals. The only file with side effects, besides migrate.ts. */
+import { createServer, type Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Express } from 'express';
+import { pino } from 'pino';
+import { createApp, createDebugApp } from './app.ts';
+import { loadConfig } from './config.ts';
+import { createCache, noCache } from './platform/cache/cache.ts';
+import { createRedis } from './platform/cache/redis.ts';
+import { checkPoolBudget, createDatabase } from './platform/database/client.ts';
+import { isMigrated } from './platform/database/migrate.ts';
+import type { Deps } from './platform/deps.ts';
+import { drain } from './platform/http/shutdown.ts';
+import type { Lifecycle } from './platform/lifecycle.ts';
+import { createMetrics } from './platform/metrics/metrics.ts';
+
+/** Longer than Nginx keeps an idle connection (60 s): else the replica closes one just as Nginx sends a request on it. */
+const KEEP_ALIVE_MS = 75_000;
+
+const config = loadConfig(process.env);
+const instance = config.INSTANCE_NAME;
+const logger = pino({
+  level: config.LOG_LEVEL,
+  base: { instance },
+  messageKey: 'message',
+  timestamp: pino.stdTimeFunctions.isoTime,
+  formatters: { level: (label) => ({ level: label }) },
+});
+// Nobody knows what state the process is in after an error that nobody caught: say it and let the supervisor restart it.
+process.on('uncaughtException', (error) => {
+  logger.fatal(error, 'uncaught error');
+  process.exit(1);
+});
+const metrics = createMetrics(instance);
+const db = createDatabase({
+  url: config.DATABASE_URL,
+  poolMax: config.DATABASE_POOL_MAX,
+  applicationName: instance,
+  logger,
+});
+const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger) : null;
+const cache = redis ? createCache(redis, metrics) : noCache;
+const deps: Deps = { db, cache, redis, metrics, logger, instance };
+const lifecycle: Lifecycle = { phase: 'starting' };
+
+function listen(app: Express, port: number, host: string): Promise<Server> {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, app);
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
+async function waitUntilMigrated(): Promise<void> {
+  for (let announced = false; ; announced = true) {
+    try {
+      if (await isMigrated(db)) return;
+      if (!announced) logger.info('waiting for the migrations');
+    } catch (err) {
+      if (!announced) logger.info({ err }, 'waiting for the database');
+    }
+    await sleep(500);
+  }
+}
+
+let traffic: Server | undefined;
+let debug: Server | undefined;
+
+async function stop(signal: string): Promise<void> {
+  if (lifecycle.phase === 'draining') return;
+  lifecycle.phase = 'draining';
+  logger.info({ signal }, 'draining');
+  if (traffic) await drain(traffic);
+  debug?.closeAllConnections();
+  debug?.close();
+  await Promise.allSettled([db.destroy(), redis?.quit()]);
+  logger.info('stopped');
+  process.exit(0);
+}
+process.on('SIGTERM', stop);
+process.on('SIGINT', stop);
+
+// The debug port answers from the first moment to the last. The traffic port opens only when the replica can serve: a
+// closed port is the one signal that Nginx understands at once.
+debug = await listen(createDebugApp(deps, lifecycle), config.DEBUG_PORT, config.DEBUG_HOST);
+await waitUntilMigrated();
+await checkPoolBudget(db, config.REPLICAS, config.DATABASE_POOL_MAX, logger);
+if (lifecycle.phase === 'starting') {
+  traffic = await listen(createApp(deps, lifecycle), config.PORT, config.HOST);
+  lifecycle.phase = 'serving';
+  logger.info({ port: config.PORT, debug_port: config.DEBUG_PORT }, 'serving');
+}
