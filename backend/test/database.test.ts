@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import { type Kysely, sql } from 'kysely';
+import { DatabaseError } from 'pg';
+import { classifyDatabaseError } from '../src/platform/database/errors.ts';
+import { isMigrated, migrate } from '../src/platform/database/migrate.ts';
+import type { Database } from '../src/platform/database/schema.ts';
+import { connect, createTestDatabase, databaseUrl } from './support/api.ts';
+import { PASSWORDS } from './support/global-setup.ts';
+
+const open: Kysely<Database>[] = [];
+function connectTo(...options: Parameters<typeof connect>): Kysely<Database> {
+  const db = connect(...options);
+  open.push(db);
+  return db;
+}
+afterAll(() => Promise.all(open.map((db) => db.destroy())));
+
+async function emptyDatabase(): Promise<string> {
+  const name = `empty_${randomUUID().replaceAll('-', '')}`;
+  await sql`create database ${sql.id(name)}`.execute(connectTo(databaseUrl('postgres', 'postgres'), 1));
+  return name;
+}
+
+describe('migrations', () => {
+  test('When eight runs start at once on an empty database, then each migration is applied once and all succeed', async () => {
+    const url = databaseUrl(await emptyDatabase(), 'postgres');
+    const runs = Array.from({ length: 8 }, () => migrate(connectTo(url, 1), PASSWORDS));
+    const applied = (await Promise.all(runs)).flat();
+    expect(applied.sort()).toEqual(['0001-items', '0002-kv']);
+    expect(await isMigrated(connectTo(url, 1))).toBe(true);
+  });
+
+  test('When nothing has run, then the database is not migrated, and asking changes nothing', async () => {
+    const db = connectTo(databaseUrl(await emptyDatabase(), 'postgres'), 1);
+    expect(await isMigrated(db)).toBe(false);
+    const { rows } = await sql`select from pg_tables where schemaname = 'public'`.execute(db);
+    expect(rows).toHaveLength(0);
+  });
+});
+
+describe('roles', () => {
+  let app: Kysely<Database>;
+  let metrics: Kysely<Database>;
+  beforeAll(async () => {
+    const name = await createTestDatabase();
+    app = connectTo(databaseUrl(name, 'tandem_app'));
+    metrics = connectTo(databaseUrl(name, 'tandem_metrics'));
+  });
+
+  test('the application reads and writes rows, and can do nothing else', async () => {
+    const { id } = await app.insertInto('items').values({ title: 'x' }).returning('id').executeTakeFirstOrThrow();
+    await app.deleteFrom('items').where('id', '=', id).execute();
+    for (const forbidden of [
+      sql`create table mine (id int)`,
+      sql`drop table items`,
+      sql`truncate items`,
+      sql`alter table items add column x int`,
+      sql`create role mine`,
+      sql`insert into kysely_migration (name, timestamp) values ('x', 'x')`,
+      sql`delete from kysely_migration`,
+      sql`copy items to program 'true'`,
+      sql`select pg_read_file('/etc/hostname')`,
+      sql`select setval('row_version', 1)`,
+    ]) {
+      await expect(forbidden.execute(app)).rejects.toMatchObject({ code: '42501' });
+    }
+  });
+
+  test('the metrics role reads statistics and not one row', async () => {
+    const { rows } = await sql`select relname from pg_stat_user_tables where relname in ('items', 'kv')`.execute(
+      metrics,
+    );
+    expect(rows).toHaveLength(2);
+    for (const table of ['items', 'kv', 'kysely_migration']) {
+      await expect(sql`select from ${sql.id(table)}`.execute(metrics)).rejects.toMatchObject({ code: '42501' });
+    }
+    await expect(sql`insert into items (title) values ('x')`.execute(metrics)).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test('neither is more than it should be', async () => {
+    const { rows } = await sql`
+      select rolname from pg_roles
+      where rolname like 'tandem%' and (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)`.execute(
+      app,
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+describe('timestamps', () => {
+  test('keep their microseconds and are ISO 8601 UTC', async () => {
+    const db = connectTo(databaseUrl('postgres', 'postgres'), 1);
+    const { rows } = await sql<{ at: string }>`select timestamptz '2026-01-31 13:00:00.123456+01' as at`.execute(db);
+    expect(rows[0]?.at).toBe('2026-01-31T12:00:00.123456Z');
+  });
+});
+
+describe('what an error means', () => {
+  const withCode = (code: string) => Object.assign(new DatabaseError('x', 1, 'error'), { code });
+  test.each([
+    ['23505', 'conflict'],
+    ['23503', 'conflict'],
+    ['23514', 'invalid'],
+    ['22021', 'invalid'],
+    ['55P03', 'unavailable'],
+    ['57014', 'unavailable'],
+    ['53300', 'unavailable'],
+    ['57P01', 'unknown-outcome'],
+    ['08006', 'unknown-outcome'],
+    ['42P01', 'bug'],
+  ])('SQLSTATE %s: %s', (code, meaning) => {
+    expect(classifyDatabaseError(withCode(code))).toBe(meaning);
+  });
+
+  test('a refused connection did nothing; one that broke is unknown', async () => {
+    const nobody = connectTo('postgres://x:x@127.0.0.1:1/x', 1);
+    const refused = await sql`select 1`.execute(nobody).catch((error: unknown) => error);
+    expect(classifyDatabaseError(refused)).toBe('unavailable');
+
+    const victim = connectTo(databaseUrl('postgres', 'postgres'), 1);
+    const killer = connectTo(databaseUrl('postgres', 'postgres'), 1);
+    const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(victim);
+    const query = sql`select pg_sleep(3)`.execute(victim).catch((error: unknown) => error);
+    await sql`select pg_terminate_backend(${rows[0]?.pid})`.execute(killer);
+    expect(classifyDatabaseError(await query)).toBe('unknown-outcome');
+  });
+
+  test('a pool without a free connection is unavailable, and so is a lock that is not given', async () => {
+    const name = await createTestDatabase();
+    const holder = connectTo(databaseUrl(name, 'postgres'), 1, false);
+    const waiter = connectTo(databaseUrl(name), 1);
+    await holder.insertInto('items').values({ title: 'locked' }).execute();
+    await holder.transaction().execute(async (trx) => {
+      await trx.selectFrom('items').selectAll().forUpdate().execute();
+      const starved = await sql`select 1`.execute(holder).catch((error: unknown) => error);
+      expect(classifyDatabaseError(starved)).toBe('unavailable');
+      const locked = await waiter
+        .updateTable('items')
+        .set({ title: 'x' })
+        .execute()
+        .catch((error: unknown) => error);
+      expect(classifyDatabaseError(locked)).toBe('unavailable');
+    });
+  });
+
+  test('an error that is not the database’s is none of ours', () => {
+    expect(classifyDatabaseError(new Error('x'))).toBeUndefined();
+    expect(classifyDatabaseError('x')).toBeUndefined();
+  });
+});

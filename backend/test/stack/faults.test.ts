@@ -1,0 +1,139 @@
+/** What clients see while a dependency or a replica is away. */
+import { sql } from 'kysely';
+import { connect } from '../support/api.ts';
+import { type RunningServer, startPostgres, until } from '../support/servers.ts';
+import { json, launchReplica, runMigrations, type Stack, startReplica, startStack } from '../support/stack.ts';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack();
+}, 60_000);
+afterAll(() => stack.stop());
+
+const get = (path: string) => fetch(stack.url + path);
+const send = (method: string, path: string, body: unknown) =>
+  fetch(stack.url + path, {
+    method,
+    body: JSON.stringify(body),
+    headers: { 'Content-Type': 'application/json' },
+  });
+const health = async () => json(await get('/health'));
+
+async function expectUnavailable(answer: Response): Promise<void> {
+  expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.any(String)]);
+  expect(await answer.json()).toMatchObject({ status: 503, request_id: answer.headers.get('x-request-id') });
+}
+
+test('When PostgreSQL stops, then every route says 503, and all recover by themselves when it is back', async () => {
+  expect((await send('POST', '/items', { title: 'before' })).status).toBe(201);
+  const pids = stack.replicas.map(({ pid }) => pid);
+  await stack.postgres.stop();
+  // Twice, so that each replica is asked.
+  for (let n = 0; n < 2; n++) {
+    await expectUnavailable(await get('/items'));
+    await expectUnavailable(await send('POST', '/items', { title: 'lost' }));
+    await expectUnavailable(await send('PUT', '/kv', { key: 'k', value: 'lost' }));
+    await expectUnavailable(await get('/kv?key=unseen'));
+    const answer = await get('/health');
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ status: 'unavailable', database: 'unhealthy', cache: 'healthy' });
+    expect((await get('/ping')).status).toBe(200);
+  }
+  stack.postgres = await stack.postgres.restart();
+  await until('recovery', async () => (await get('/items')).ok && (await get('/items')).ok);
+  expect((await json(await get('/items'))).map(({ title }: { title: string }) => title)).toEqual(['before']);
+  expect(await health()).toMatchObject({ status: 'ok' });
+  expect(stack.replicas.map(({ pid }) => pid)).toEqual(pids);
+});
+
+test('When PostgreSQL hangs, then the answer is 503 instead of none, and all recover when it wakes', async () => {
+  const db = connect(`${stack.postgres.adminUrl}/postgres`, 1);
+  const { rows } = await sql<{ pid: number }>`select pid from pg_stat_activity`.execute(db);
+  await db.destroy();
+  const pids = [stack.postgres.pid, ...rows.map(({ pid }) => pid)];
+  const signal = (name: NodeJS.Signals) => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch {} // the connection has ended meanwhile
+    }
+  };
+  signal('SIGSTOP');
+  try {
+    for (let n = 0; n < 2; n++) await expectUnavailable(await get('/items'));
+  } finally {
+    signal('SIGCONT');
+  }
+  await until('recovery', async () => (await get('/items')).ok && (await get('/items')).ok);
+});
+
+test('When Redis stops, then items and cached reads go on, cached writes say 503 and change nothing, and it recovers', async () => {
+  expect((await send('PUT', '/kv', { key: 'kept', value: 'old' })).status).toBe(200);
+  await stack.redis.stop();
+  for (let n = 0; n < 2; n++) {
+    const created = await send('POST', '/items', { title: `without redis ${n}` });
+    expect(created.status).toBe(201);
+    const { id } = await json(created);
+    expect((await send('PUT', `/items/${id}`, { status: 'done' })).status).toBe(200);
+    expect((await get(`/items/${id}`)).status).toBe(200);
+    expect((await fetch(`${stack.url}/items/${id}`, { method: 'DELETE' })).status).toBe(204);
+    await expectUnavailable(await send('PUT', '/kv', { key: 'kept', value: 'new' }));
+    const read = await get('/kv?key=kept');
+    expect([read.headers.get('x-cache'), (await json(read)).source]).toEqual(['BYPASS', 'database']);
+    expect(await health()).toMatchObject({ status: 'degraded', database: 'healthy', cache: 'unhealthy' });
+    expect((await get('/health')).status).toBe(200);
+  }
+  expect((await json(await get('/kv?key=kept'))).data.value).toBe('old');
+  stack.redis = await stack.redis.restart();
+  await until('recovery', async () => (await health()).status === 'ok' && (await health()).status === 'ok');
+  expect((await send('PUT', '/kv', { key: 'kept', value: 'new' })).status).toBe(200);
+  expect((await json(await get('/kv?key=kept'))).data.value).toBe('new');
+});
+
+test('When a replica gets SIGTERM under load, then no read fails and it exits with 0', async () => {
+  const leaving = stack.replicas[1] as RunningServer;
+  let running = true;
+  const failures: unknown[] = [];
+  let reads = 0;
+  const clients = Array.from({ length: 8 }, async () => {
+    while (running) {
+      const answer = await get('/items').catch((error: unknown) => error);
+      if (!(answer instanceof Response) || !answer.ok) failures.push(answer);
+      else await answer.arrayBuffer();
+      reads++;
+    }
+  });
+  leaving.signal('SIGTERM');
+  expect(await leaving.exited).toBe(0);
+  running = false;
+  await Promise.all(clients);
+  expect(failures).toEqual([]);
+  expect(reads).toBeGreaterThan(50);
+  stack.replicas[1] = await startReplica('backend-2', stack.postgres, stack.redis, leaving.port);
+  await until('both serve', async () => {
+    const names = [await get('/ping'), await get('/ping')].map((answer) => answer.headers.get('x-served-by'));
+    return new Set(names).size === 2;
+  });
+});
+
+test('When every replica is dead, then Nginx says 503 as a problem, and the first one back serves', async () => {
+  await Promise.all(stack.replicas.map((replica) => replica.stop('SIGKILL')));
+  await expectUnavailable(await get('/ping'));
+  await expectUnavailable(await send('POST', '/items', { title: 'nobody hears' }));
+  const { port } = stack.replicas[0] as RunningServer;
+  stack.replicas[0] = await startReplica('backend-1', stack.postgres, stack.redis, port);
+  await until('service', async () => (await get('/ping')).ok);
+});
+
+test('Before the migrations have run, a replica is alive, not ready, and its traffic port is closed', async () => {
+  const postgres = await startPostgres();
+  const replica = await launchReplica('early', postgres, stack.redis);
+  expect((await fetch(`${replica.debugUrl}/health/live`)).status).toBe(200);
+  expect((await fetch(`${replica.debugUrl}/health/ready`)).status).toBe(503);
+  await expect(fetch(`${replica.url}/ping`)).rejects.toThrow();
+  runMigrations(postgres);
+  await until('ready', async () => (await fetch(`${replica.debugUrl}/health/ready`)).ok);
+  expect((await fetch(`${replica.url}/ping`)).status).toBe(200);
+  await replica.stop();
+  await postgres.stop();
+});

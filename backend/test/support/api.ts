@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import { type Kysely, sql } from 'kysely';
+import { pino } from 'pino';
+import supertest from 'supertest';
+import { createApp, createDebugApp } from '../../src/app.ts';
+import { createCache } from '../../src/platform/cache/cache.ts';
+import { createRedis, type RedisClient } from '../../src/platform/cache/redis.ts';
+import { createDatabase } from '../../src/platform/database/client.ts';
+import type { Database } from '../../src/platform/database/schema.ts';
+import type { Deps } from '../../src/platform/deps.ts';
+import type { Lifecycle } from '../../src/platform/lifecycle.ts';
+import { createMetrics } from '../../src/platform/metrics/metrics.ts';
+import { PASSWORDS } from './global-setup.ts';
+
+export const logger = pino({ level: 'silent' });
+
+/** One replica in this process: its own pool, Redis connection and registry, as a real one has. */
+export interface TestReplica {
+  readonly deps: Deps;
+  readonly lifecycle: Lifecycle;
+  /** Requests to what the traffic port serves. */
+  readonly api: supertest.Agent;
+  /** Requests to what the debug port serves. */
+  readonly debug: supertest.Agent;
+}
+
+export interface TestApi {
+  /** Two replicas on one PostgreSQL and one Redis. */
+  readonly replicas: [TestReplica, TestReplica];
+  /** The first replica's API, for tests in which one is enough. */
+  readonly api: supertest.Agent;
+  /** A connection of the test's own, to look at what is stored. */
+  readonly db: Kysely<Database>;
+  readonly redis: RedisClient;
+}
+
+const adminUrl = (database: string) => `${process.env.TEST_POSTGRES_URL}/${database}`;
+// Test files run side by side on one Redis: each worker has a numbered database of its own.
+const redisUrl = () => `${process.env.TEST_REDIS_URL}/${process.env.JEST_WORKER_ID}`;
+
+export function connect(url: string, poolMax = 10, bounded = true): Kysely<Database> {
+  return createDatabase({ url, poolMax, applicationName: 'test', logger, bounded });
+}
+
+/** A fresh, migrated database. @returns its name, which names the connection strings of all roles */
+export async function createTestDatabase(): Promise<string> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const admin = connect(adminUrl('postgres'), 1);
+  await sql`create database ${sql.id(name)} template template`.execute(admin);
+  await admin.destroy();
+  return name;
+}
+
+export function databaseUrl(name: string, role: 'postgres' | 'tandem_app' | 'tandem_metrics' = 'tandem_app'): string {
+  const url = new URL(adminUrl(name));
+  url.username = role;
+  if (role === 'tandem_app') url.password = PASSWORDS.app;
+  if (role === 'tandem_metrics') url.password = PASSWORDS.metrics;
+  return url.href;
+}
+
+function createReplica(instance: string, database: string): TestReplica {
+  const metrics = createMetrics(instance);
+  const redis = createRedis(redisUrl(), instance, logger);
+  const db = connect(databaseUrl(database));
+  const deps: Deps = { db, cache: createCache(redis, metrics), redis, metrics, logger, instance };
+  const lifecycle: Lifecycle = { phase: 'serving' };
+  const options = { checkReplies: true };
+  return {
+    deps,
+    lifecycle,
+    api: supertest(createApp(deps, lifecycle, options)),
+    debug: supertest(createDebugApp(deps, lifecycle, options)),
+  } as unknown as TestReplica;
+}
+
+/** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */
+export function useApi(): TestApi {
+  const api = {} as { -readonly [K in keyof TestApi]: TestApi[K] };
+  beforeAll(async () => {
+    const database = await createTestDatabase();
+    api.replicas = [createReplica('backend-1', database), createReplica('backend-2', database)];
+    api.api = api.replicas[0].api;
+    api.db = connect(databaseUrl(database, 'postgres'));
+    api.redis = createRedis(redisUrl(), 'test', logger);
+    const clients = [api.redis, ...api.replicas.map(({ deps }) => deps.redis as RedisClient)];
+    await Promise.all(clients.map((client) => new Promise((resolve) => client.once('ready', resolve))));
+    await api.redis.flushdb();
+  });
+  afterAll(async () => {
+    for (const { deps } of api.replicas) {
+      await deps.db.destroy();
+      deps.redis?.disconnect();
+    }
+    await api.db.destroy();
+    api.redis.disconnect();
+  });
+  return api;
+}
+
+/** Checks that an answer is a problem document as RFC 9457 and the contract have it. */
+export function expectProblem(response: supertest.Response, status: number): void {
+  expect({ status: response.status, type: response.type, body: response.body }).toMatchObject({
+    status,
+    type: 'application/problem+json',
+    body: { type: 'about:blank', title: expect.any(String), status, detail: expect.any(String) },
+  });
+  expect(response.body.request_id).toBe(response.headers['x-request-id']);
+  expect(response.text).not.toMatch(/\bat .*\.(ts|js):\d|select |insert |postgres/i);
+}
+
+export function addressOf(server: Server): string {
+  const { port } = server.address() as { port: number };
+  return `http://127.0.0.1:${port}`;
+}

@@ -1,0 +1,35 @@
+import { pino } from 'pino';
+import { createDatabase } from '../../src/platform/database/client.ts';
+import { migrate } from '../../src/platform/database/migrate.ts';
+import { type Postgres, type RedisServer, startPostgres, startRedis } from './servers.ts';
+
+declare global {
+  var servers: [Postgres, RedisServer];
+}
+
+/** Random only in form: the throwaway cluster trusts everyone on loopback, and the application's role is what is tested. */
+export const PASSWORDS = { app: 'application', metrics: 'statistics' };
+
+/** One PostgreSQL and one Redis for the whole run; a migrated template database, of which each test file gets a copy. */
+export default async function setUp(): Promise<void> {
+  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  globalThis.servers = [postgres, redis];
+  process.env.TEST_POSTGRES_URL = postgres.adminUrl;
+  process.env.TEST_REDIS_URL = redis.url;
+
+  const logger = pino({ level: 'silent' });
+  const admin = (database: string) =>
+    createDatabase({
+      url: `${postgres.adminUrl}/${database}`,
+      poolMax: 1,
+      applicationName: 'test',
+      logger,
+      bounded: false,
+    });
+  const postgresDb = admin('postgres');
+  await postgresDb.executeQuery((await import('kysely')).CompiledQuery.raw('create database template'));
+  await postgresDb.destroy();
+  const template = admin('template');
+  await migrate(template, PASSWORDS);
+  await template.destroy();
+}

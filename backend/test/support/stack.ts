@@ -1,0 +1,102 @@
+/** The whole system as processes of their own: PostgreSQL, Redis, replicas and Nginx, as start.sh runs them. */
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import {
+  freePort,
+  type Nginx,
+  type Postgres,
+  type RedisServer,
+  type RunningServer,
+  run,
+  startNginx,
+  startPostgres,
+  startRedis,
+  temporaryFolder,
+  until,
+} from './servers.ts';
+
+const backend = path.join(import.meta.dirname, '../..');
+const PASSWORDS = { DATABASE_APP_PASSWORD: 'application', DATABASE_METRICS_PASSWORD: 'statistics' };
+
+export interface Replica extends RunningServer {
+  readonly name: string;
+  readonly debugUrl: string;
+  readonly url: string;
+  readonly log: string;
+}
+
+export interface Stack {
+  postgres: Postgres;
+  redis: RedisServer;
+  replicas: Replica[];
+  nginx: Nginx;
+  /** The edge. */
+  url: string;
+  stop(): Promise<void>;
+}
+
+export function runMigrations(postgres: Postgres): void {
+  execFileSync(process.execPath, ['src/migrate.ts'], {
+    cwd: backend,
+    stdio: 'pipe',
+    env: { ...PASSWORDS, DATABASE_ADMIN_URL: `${postgres.adminUrl}/postgres` },
+  });
+}
+
+/** Starts a replica's process; it may still be waiting for its migrations when this returns. */
+export async function launchReplica(
+  name: string,
+  postgres: Postgres,
+  redis: RedisServer,
+  port?: number,
+): Promise<Replica> {
+  const [traffic, debug] = [port ?? (await freePort()), await freePort()];
+  const log = path.join(temporaryFolder(name), 'log');
+  const server = run(process.execPath, ['src/server.ts'], {
+    cwd: backend,
+    log,
+    port: traffic,
+    env: {
+      INSTANCE_NAME: name,
+      PORT: `${traffic}`,
+      DEBUG_PORT: `${debug}`,
+      DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
+      REDIS_URL: redis.url,
+    },
+  });
+  const replica = { ...server, name, log, url: `http://127.0.0.1:${traffic}`, debugUrl: `http://127.0.0.1:${debug}` };
+  await until(`${name} alive`, async () => (await fetch(`${replica.debugUrl}/health/live`)).ok, log);
+  return replica;
+}
+
+export async function startReplica(...options: Parameters<typeof launchReplica>): Promise<Replica> {
+  const replica = await launchReplica(...options);
+  await until(`${replica.name} ready`, async () => (await fetch(`${replica.debugUrl}/health/ready`)).ok, replica.log);
+  return replica;
+}
+
+export async function startStack(replicaCount = 2): Promise<Stack> {
+  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  runMigrations(postgres);
+  const names = Array.from({ length: replicaCount }, (_, n) => `backend-${n + 1}`);
+  const replicas = await Promise.all(names.map((name) => startReplica(name, postgres, redis)));
+  const nginx = await startNginx(replicas.map(({ port }) => port));
+  const stack: Stack = {
+    postgres,
+    redis,
+    replicas,
+    nginx,
+    url: `http://127.0.0.1:${nginx.port}`,
+    // Through `stack`: a test may have put restarted servers in the places of the first ones.
+    async stop() {
+      await stack.nginx.stop();
+      await Promise.all(stack.replicas.map((replica) => replica.stop('SIGKILL')));
+      await Promise.all([stack.redis.stop(), stack.postgres.stop()]);
+    },
+  };
+  return stack;
+}
+
+/** A body of any shape: the assertions are what says which. */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export const json = (answer: Response): Promise<any> => answer.json();
