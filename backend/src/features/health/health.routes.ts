@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import { ping } from '../../platform/database/client.ts';
-import { isMigrated } from '../../platform/database/migrate.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { HttpError } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
@@ -117,11 +116,11 @@ export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
     route({
       method: 'get',
       path: '/health/ready',
-      summary: 'It can take traffic: started, not draining, PostgreSQL reachable and migrated',
+      summary: 'It can take traffic: started (which waits for the migrations), not draining, PostgreSQL reachable',
       replies: ok('Ready'),
       async handle() {
         if (lifecycle.phase !== 'serving') throw new HttpError(503, `the replica is ${lifecycle.phase}`);
-        if (!(await isMigrated(db))) throw new HttpError(503, 'the database has not been migrated');
+        await ping(db);
         return { status: 200, body: { status: 'ready' } };
       },
     }),

@@ -50,7 +50,7 @@ export const itemsRoutes = ({ db }: Deps) =>
     route({
       method: 'put',
       path: '/items/:id',
-      summary: 'Change an item: absent fields stay, `"description": null` clears it',
+      summary: 'Change an item: absent fields stay, a null description is cleared',
       input: { params: itemParams, body: itemChanges },
       conditional: true,
       replies: { 200: { description: 'The item as it is now', schema: item, example: itemExample } },

@@ -32,7 +32,7 @@ export const kvRoutes = (deps: Deps) =>
     route({
       method: 'get',
       path: '/kv',
-      summary: 'Read one key (`key`), or list keys in order (`prefix`)',
+      summary: 'Read one key (key), or list keys in order (prefix)',
       input: { query: kvQuery },
       replies: {
         200: {

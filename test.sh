@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Checks everything that can be checked on this machine: scripts, style, imports, types, generated files, then the unit,
+# HTTP and black-box tests. It uses PostgreSQL, Redis and Nginx of its own on free ports, never yours.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+for part in common packages; do
+    # shellcheck source=/dev/null
+    . "$ROOT/native/$part.sh"
+done
+
+case ${1:-} in
+    -h | --help)
+        echo "./test.sh [jest argument...]   all checks and tests; arguments choose tests, e.g. ./test.sh src/features/items"
+        exit 0 ;;
+esac
+
+mkdir -p "$DATA/logs"
+install_packages postgresql redis-server nginx-light supervisor gettext-base shellcheck
+install_dependencies
+cd "$ROOT"
+step 'shell scripts' shellcheck -x ./*.sh native/*.sh .ci/*
+cd backend
+step 'style, imports, types, generated files' npm run check
+[ $# -gt 0 ] || set -- --coverage
+npm test -- "$@"
