@@ -5,6 +5,7 @@ export default {
   transform: { '\\.ts$': './test/support/strip-types.js' },
   testMatch: ['<rootDir>/src/**/*.test.ts', '<rootDir>/test/**/*.test.ts'],
   globalSetup: './test/support/global-setup.ts',
+  setupFilesAfterEnv: ['./test/support/clean-up.ts'],
   globalTeardown: './test/support/global-teardown.ts',
   testTimeout: 30_000,
   maxWorkers: 2,

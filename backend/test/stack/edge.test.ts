@@ -208,18 +208,18 @@ test('a read is repeated when a replica dies under it, a write that was sent is 
       seen.push(bytes.toString().split(' ', 1)[0] as string);
       socket.destroy();
     });
-  });
+  }).unref();
   await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
   const { port } = dying.address() as { port: number };
-  const nginx = await startNginx([port]);
   for (const method of ['GET', 'POST', 'PUT', 'DELETE'] as const) {
+    // A new Nginx each time: one that has seen the replica fail would not try it first.
+    const nginx = await startNginx([port]);
     seen.length = 0;
     const answer = await fetch(`http://127.0.0.1:${nginx.port}/items`, { method });
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2']);
     expect(await answer.json()).toMatchObject({ status: 503 });
-    if (method === 'GET') expect(seen.length).toBeGreaterThan(1);
-    else expect(seen).toEqual([method]);
+    expect(seen).toEqual(method === 'GET' ? ['GET', 'GET'] : [method]);
+    await nginx.stop();
   }
-  await nginx.stop();
   dying.close();
 });

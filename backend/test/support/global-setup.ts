@@ -1,11 +1,8 @@
+import { sql } from 'kysely';
 import { pino } from 'pino';
 import { createDatabase } from '../../src/platform/database/client.ts';
 import { migrate } from '../../src/platform/database/migrate.ts';
-import { type Postgres, type RedisServer, startPostgres, startRedis } from './servers.ts';
-
-declare global {
-  var servers: [Postgres, RedisServer];
-}
+import { startPostgres, startRedis } from './servers.ts';
 
 /** Random only in form: the throwaway cluster trusts everyone on loopback, and the application's role is what is tested. */
 export const PASSWORDS = { app: 'application', metrics: 'statistics' };
@@ -13,7 +10,6 @@ export const PASSWORDS = { app: 'application', metrics: 'statistics' };
 /** One PostgreSQL and one Redis for the whole run; a migrated template database, of which each test file gets a copy. */
 export default async function setUp(): Promise<void> {
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
-  globalThis.servers = [postgres, redis];
   process.env.TEST_POSTGRES_URL = postgres.adminUrl;
   process.env.TEST_REDIS_URL = redis.url;
 
@@ -26,9 +22,9 @@ export default async function setUp(): Promise<void> {
       logger,
       bounded: false,
     });
-  const postgresDb = admin('postgres');
-  await postgresDb.executeQuery((await import('kysely')).CompiledQuery.raw('create database template'));
-  await postgresDb.destroy();
+  const cluster = admin('postgres');
+  await sql`create database template`.execute(cluster);
+  await cluster.destroy();
   const template = admin('template');
   await migrate(template, PASSWORDS);
   await template.destroy();

@@ -1,3 +1,3 @@
-export default async function tearDown(): Promise<void> {
-  await Promise.all(globalThis.servers.map((server) => server.stop()));
-}
+import { cleanUp } from './servers.ts';
+
+export default cleanUp;

@@ -1,11 +1,13 @@
 /** Throwaway PostgreSQL, Redis and Nginx on free ports, with the programs that are installed on this machine. */
-import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
+import { execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -40,10 +42,19 @@ export function freePort(): Promise<number> {
   });
 }
 
+const running = new Set<RunningServer>();
+const folders: string[] = [];
+
+/** Ends what is still running and removes the temporary folders, also after a test that failed half-way. */
+export async function cleanUp(): Promise<void> {
+  await Promise.all([...running].map((server) => server.stop()));
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
 /** A new folder under the system's temporary folder; with `owner`, that user's alone. */
 export function temporaryFolder(name: string, owner?: Identity): string {
   const folder = mkdtempSync(path.join(tmpdir(), `tandem-${name}-`));
-  chmodSync(folder, 0o700);
+  folders.push(folder);
   if (owner) chownSync(folder, owner.uid, owner.gid);
   return folder;
 }
@@ -60,31 +71,36 @@ function identityOf(user: string): Identity | undefined {
   return { uid: id('-u'), gid: id('-g') };
 }
 
-/** Starts a program, with its output in a file that is shown when it does not come up. */
-export function run(
-  command: string,
-  args: string[],
-  options: SpawnOptions & { log: string; port: number },
-): RunningServer {
-  const { log, port, ...rest } = options;
-  const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest });
-  const keep = (chunk: Buffer) => writeFileSync(log, chunk, { flag: 'a' });
-  child.stdout?.on('data', keep);
-  child.stderr?.on('data', keep);
+interface RunOptions extends SpawnOptions {
+  /** A file for its output, which is shown when the program does not come up. */
+  readonly log: string;
+  readonly port: number;
+  /** What stop() sends unless told otherwise. */
+  readonly stopSignal?: NodeJS.Signals;
+}
+
+export function run(command: string, args: string[], options: RunOptions): RunningServer {
+  const { log, port, stopSignal = 'SIGTERM', ...rest } = options;
+  const output = openSync(log, 'a');
+  const child = spawn(command, args, { ...rest, stdio: ['ignore', output, output] });
+  closeSync(output);
   const exited = new Promise<number | null>((resolve, reject) => {
     child.once('exit', (code) => resolve(code));
     child.once('error', reject);
   });
-  return {
+  const server: RunningServer = {
     pid: child.pid ?? 0,
     port,
     exited,
     signal: (name) => void child.kill(name),
-    async stop(signal = 'SIGTERM') {
+    async stop(signal = stopSignal) {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       await exited;
+      running.delete(server);
     },
   };
+  running.add(server);
+  return server;
 }
 
 /** Asks until the answer is true. @throws after `seconds`, with the end of the log */
@@ -164,8 +180,6 @@ async function launchPostgres(folder: string, port: number, identity: Identity |
     ...server,
     folder,
     adminUrl: `postgres://postgres@127.0.0.1:${port}`,
-    // SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
-    stop: () => server.stop('SIGINT'),
     restart: () => launchPostgres(folder, port, identity),
   };
 }
@@ -223,8 +237,4 @@ export async function startNginx(replicas: readonly number[], settings: Record<s
   const server = run('nginx', ['-c', `${folder}/nginx.conf`, '-e', log, '-g', 'daemon off;'], { log, port });
   await until('Nginx', async () => (await fetch(`http://127.0.0.1:${statusPort}/nginx_status`)).ok, log);
   return { ...server, statusPort, accessLog: `${folder}/access.log` };
-}
-
-export function removeFolder(folder: string): void {
-  rmSync(folder, { recursive: true, force: true });
 }

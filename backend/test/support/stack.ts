@@ -56,6 +56,7 @@ export async function launchReplica(
     cwd: backend,
     log,
     port: traffic,
+    stopSignal: 'SIGKILL',
     env: {
       INSTANCE_NAME: name,
       PORT: `${traffic}`,
@@ -90,7 +91,7 @@ export async function startStack(replicaCount = 2): Promise<Stack> {
     // Through `stack`: a test may have put restarted servers in the places of the first ones.
     async stop() {
       await stack.nginx.stop();
-      await Promise.all(stack.replicas.map((replica) => replica.stop('SIGKILL')));
+      await Promise.all(stack.replicas.map((replica) => replica.stop()));
       await Promise.all([stack.redis.stop(), stack.postgres.stop()]);
     },
   };
