@@ -1,0 +1,161 @@
+# shellcheck shell=bash disable=SC2034,SC2015 # variables for the scripts that source this; `a && b || die`
+# What start.sh, stop.sh and both ways (Docker, native) share. Written for bash 3.2, which macOS has.
+# ROOT is the clone; everything that a run makes is under $ROOT/.data, which git ignores.
+DATA=$ROOT/.data
+PROJECT=tandem
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s\n' "$*" >&2; }
+die() { warn "error: $*"; exit 1; }
+
+# step LABEL COMMAND...: its output goes to a log and is shown only when it fails.
+step() {
+    local label=$1 log=$DATA/logs/start.log; shift
+    printf '  %-44s' "$label"
+    if "$@" >"$log" 2>&1; then say "done"; return; fi
+    say failed; tail -n 25 "$log" >&2
+    die "$label: failed (whole output: $log)"
+}
+
+checksum() { cksum | cut -d' ' -f1; } # of stdin: to see a change, not to withstand an attacker
+checksum_files() { (cd "$ROOT" && find "$@" -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum) | checksum; }
+source_checksum() { checksum_files backend/src backend/package.json backend/package-lock.json backend/tsconfig*.json backend/Dockerfile; }
+
+# --- npm ------------------------------------------------------------------------------------------------------------
+
+NODE=$ROOT/backend/node_modules/.bin/node # from the npm package `node`: the same major everywhere, whatever the machine has
+install_dependencies() {
+    local lock=$ROOT/backend/node_modules/.package-lock.json # npm writes it when an installation is complete
+    command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer (with npm), for example Debian's packages nodejs and npm"
+    if [ ! "$lock" -nt "$ROOT/backend/package-lock.json" ] || [ ! -x "$NODE" ] || [ ! -e "$ROOT/backend/node_modules/.bin/tsc" ]; then
+        step 'installing npm packages (and Node 24)' npm --prefix "$ROOT/backend" ci --no-audit
+    fi
+    "$NODE" --version >/dev/null 2>&1 || die 'the Node of the npm package "node" does not run: remove backend/node_modules and try again'
+}
+
+# --- .env ---------------------------------------------------------------------------------------------------------
+
+setting_names() { sed -n 's/^\([A-Z_][A-Z_0-9]*\)=.*/\1/p' "$ROOT/.env.example"; }
+random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+with_secret() { case $1 in *_PASSWORD=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
+
+make_env() {
+    local line name added=
+    if [ ! -e "$ROOT/.env" ]; then
+        ! "${WAY}_data_exists" || die "there is data of an earlier start, but .env with its passwords is gone: put .env back, or begin anew with ./stop.sh --volumes"
+        ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
+        mv "$ROOT/.env.new" "$ROOT/.env"
+        say "Made .env with random passwords."
+        return
+    fi
+    for name in $(setting_names); do
+        grep -q "^$name=" "$ROOT/.env" && continue
+        [ -z "$(tail -c 1 "$ROOT/.env")" ] || echo >>"$ROOT/.env" # the last line may have no end
+        with_secret "$(grep "^$name=" "$ROOT/.env.example")" >>"$ROOT/.env"
+        added="$added $name"
+    done
+    [ -z "$added" ] || say "Added to .env what is new in .env.example:$added"
+}
+
+set_env() { # NAME VALUE
+    ( umask 077; NAME=$1 VALUE=$2 awk 'BEGIN { n = ENVIRON["NAME"] "=" } index($0, n) == 1 { $0 = n ENVIRON["VALUE"] } 1' "$ROOT/.env" >"$ROOT/.env.new" )
+    mv "$ROOT/.env.new" "$ROOT/.env"
+}
+
+# Reads .env into shell variables that are not exported: in the native way no process gets a secret by accident.
+# A variable that the caller's environment already has wins.
+read_env() {
+    local name line value
+    for name in $(setting_names); do
+        if [ -z "${!name+set}" ]; then
+            line=$(grep "^$name=" "$ROOT/.env" | tail -n 1) || true
+            value=${line#*=}; value=${value%$'\r'}; value=${value%%[[:space:]]#*}
+            case $value in \"*\" | \'*\') value=${value#?}; value=${value%?} ;; esac
+            printf -v "$name" '%s' "$value"
+        fi
+        case $name in
+            *_PASSWORD) case ${!name} in *[!A-Za-z0-9_-]* | '') die "$name must have letters, digits, - and _ only, and not be empty: see .env" ;; esac ;;
+            *_PORT | *_PORT_BASE | DATABASE_POOL_MAX | POSTGRES_MAX_CONNECTIONS)
+                case ${!name} in '' | *[!0-9]* | ??????*) die "$name=${!name} is not a number: see .env" ;; esac ;;
+        esac
+    done
+    valid_replicas "$REPLICAS" || die "REPLICAS=$REPLICAS: 1 to 16, see .env"
+    # Ten connections stay free for the superuser, the migration and monitoring.
+    [ $((REPLICAS * DATABASE_POOL_MAX + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
+        die "$REPLICAS replicas x DATABASE_POOL_MAX=$DATABASE_POOL_MAX + 10 is more than POSTGRES_MAX_CONNECTIONS=$POSTGRES_MAX_CONNECTIONS: change one of them in .env"
+}
+valid_replicas() { case $1 in [1-9] | 1[0-6]) ;; *) return 1 ;; esac; }
+backends() { local i; for ((i = 1; i <= REPLICAS; i++)); do echo "backend-$i"; done; }
+
+# --- what was started last: the way, and whether with --dev -----------------------------------------------------------
+
+read_state() { LAST_WAY='' LAST_DEV=0; [ ! -r "$DATA/state" ] || read -r LAST_WAY LAST_DEV <"$DATA/state" || true; }
+# Sets WAY, and RUNNING to the way that runs now or to nothing. Never switches silently: each way has its own data.
+choose_way() {
+    find_engine
+    read_state
+    if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
+    WAY=${WANTED_WAY:-${RUNNING:-${LAST_WAY:-$([ -n "$ENGINE" ] && echo docker || echo native)}}}
+    [ -z "$RUNNING" ] || [ "$WAY" = "$RUNNING" ] || die "the stack is running the other way ($RUNNING): stop it first with ./stop.sh, then ./start.sh --$WAY"
+    [ "$WAY" = native ] || [ -n "$ENGINE" ] ||
+        die "no Docker (or Podman with Compose) answers here: start it, or use ./start.sh --native, which has data of its own"
+}
+write_state() { echo "$WAY $DEV" >"$DATA/state"; }
+
+# Two runs at once would undo each other's work. (macOS has no flock; there this is left to the user.)
+lock() {
+    mkdir -p "$DATA/logs"
+    ! command -v flock >/dev/null || { exec 9>"$DATA/lock"; flock -n 9 || die "another start.sh or stop.sh is at work in this clone"; }
+}
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+# port_pids PORT: the processes that listen on it; `?` for one that cannot be seen; nothing when it is free.
+port_pids() {
+    local inodes inode pids pid
+    if [ -r /proc/net/tcp ]; then
+        inodes=$(awk -v port="$(printf ':%04X' "$1")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null) || true
+        for inode in $inodes; do
+            pids=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d/ -f3 | sort -u) || true
+            for pid in ${pids:-?}; do echo "$pid"; done
+        done
+    elif command -v lsof >/dev/null; then
+        lsof -nP -t -iTCP:"$1" -sTCP:LISTEN || true
+    elif (: </dev/tcp/127.0.0.1/"$1") 2>/dev/null; then
+        echo '?'
+    fi
+}
+
+# check_ports IS_OURS: reads `PORT VARIABLE` lines; IS_OURS PORT PID says that the listener belongs to this stack.
+check_ports() {
+    local is_ours=$1 port variable pid name problems='' seen=' '
+    while read -r port variable; do
+        [ "$port" -ge 1 ] && [ "$port" -le 65535 ] || die "port $port is out of range: change $variable in .env"
+        case $seen in *" $port "*) die "port $port is wanted twice: change $variable in .env" ;; esac
+        seen="$seen$port "
+        for pid in $(port_pids "$port"); do
+            "$is_ours" "$port" "$pid" && continue
+            name=$(port_owner "$port" "$pid")
+            problems="$problems"$'\n'"  port $port is in use by $name: free it, or change $variable in .env"
+            break
+        done
+    done
+    [ -z "$problems" ] || die "cannot start:$problems"
+}
+port_owner() {
+    local container=''
+    [ -z "${ENGINE:-}" ] || container=$("$ENGINE" ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | head -n 1) || true
+    if [ -n "$container" ]; then echo "the container $container"
+    elif [ "$2" = '?' ]; then echo "another user's process"
+    else echo "$(ps -o comm= -p "$2" 2>/dev/null || cat "/proc/$2/comm" 2>/dev/null || echo a process) (pid $2)"; fi
+}
+
+print_urls() {
+    local base=http://localhost i debug=''
+    [ "$HTTP_PORT" = 80 ] || base=$base:$HTTP_PORT
+    for ((i = 1; i <= REPLICAS; i++)); do debug="$debug http://localhost:$((DEBUG_PORT_BASE + i))"; done
+    say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')):"
+    say "  API       $base        documentation  $base/docs"
+    say "  replicas $debug   (debug ports: /metrics, /health/ready)"
+    case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin   http://localhost:$PGADMIN_PORT" ;; esac
+}

@@ -1,0 +1,144 @@
+# shellcheck shell=bash disable=SC2034,SC2015
+# The Docker way: docker-compose.yml, run by Docker or by Podman with docker-compose.
+OVERRIDE=$DATA/compose.override.yml # replicas other than two, and --dev
+UP_PID=''
+
+# Sets ENGINE to docker or podman, or to nothing. Compose 2.24.4 is the first with `!override`.
+find_engine() {
+    local engine version
+    for engine in docker podman; do
+        command -v "$engine" >/dev/null && "$engine" ps -q >/dev/null 2>&1 || continue
+        version=$("$engine" compose version --short 2>/dev/null | tail -n 1) || continue
+        version=${version#v}
+        case $version in [2-9]*.*) ;; *) continue ;; esac
+        if [ "$(printf '2.24.4\n%s\n' "$version" | sort -V | head -n 1)" = 2.24.4 ]; then ENGINE=$engine; return; fi
+        warn "$engine has Compose $version; 2.24.4 or newer is needed to use it here."
+    done
+    ENGINE=''
+}
+
+docker_prepare() {
+    local name
+    for name in $(setting_names); do export "${name?}"; done
+    export DEBUG_PORT_1=$((DEBUG_PORT_BASE + 1)) DEBUG_PORT_2=$((DEBUG_PORT_BASE + 2))
+    # Compose does not look into mounted files; a checksum among the variables makes it see a change.
+    TANDEM_NGINX_FILES=$(checksum_files nginx); export TANDEM_NGINX_FILES
+}
+compose() {
+    local files=(-f "$ROOT/docker-compose.yml")
+    [ ! -e "$OVERRIDE" ] || files+=(-f "$OVERRIDE")
+    "$ENGINE" compose --project-directory "$ROOT" "${files[@]}" "$@"
+}
+project_containers() { "$ENGINE" ps --filter "label=com.docker.compose.project=$PROJECT" "$@"; }
+docker_is_running() { [ -n "$ENGINE" ] && project_containers --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fx "$ROOT" >/dev/null; }
+docker_data_exists() { "$ENGINE" volume inspect "${PROJECT}_postgres" >/dev/null 2>&1; }
+docker_owns() { [ -n "$(project_containers -q --filter "publish=$1")" ]; }
+docker_ports() {
+    local i
+    echo "$HTTP_PORT HTTP_PORT"
+    for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
+    case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
+}
+docker_services() { compose config --services | if [ "$REPLICAS" = 1 ]; then grep -vx backend-2; else cat; fi; }
+
+docker_write_override() {
+    local i
+    [ "$REPLICAS" != 2 ] || [ "$DEV" = 1 ] || { rm -f "$OVERRIDE"; return; }
+    {
+        echo '# Made by start.sh; do not edit.'
+        echo 'services:'
+        [ "$DEV" = 0 ] || printf '  migrate:\n    command: [node, src/migrate.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
+        for ((i = 1; i <= REPLICAS; i++)); do
+            [ "$i" -gt 2 ] || [ "$DEV" = 1 ] || continue
+            echo "  backend-$i:"
+            [ "$i" -le 2 ] || cat <<EOF
+    extends: { file: $ROOT/docker-compose.yml, service: backend-2 }
+    hostname: backend-$i
+    environment: { INSTANCE_NAME: backend-$i }
+    ports: !override ["127.0.0.1:$((DEBUG_PORT_BASE + i)):9000"]
+EOF
+            [ "$DEV" = 0 ] || printf '    command: [node, --watch, --watch-path=src, src/server.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
+        done
+        [ "$REPLICAS" != 1 ] || printf '  backend-2:\n    scale: 0\n'
+    } >"$OVERRIDE"
+}
+
+# One line a service: name, then `healthy`, or what it is instead.
+docker_states() {
+    local states service
+    states=$(compose ps -a --format '{{.Service}} {{.State}} {{.ExitCode}} {{.Health}}' 2>/dev/null) || true
+    for service in $(docker_services); do
+        awk -v service="$service" '
+            $1 == service { found = 1
+                if ($2 == "exited" && $3 == 0 && service == "migrate") print service, "done"
+                else if ($2 == "running" && ($4 == "healthy" || $4 == "") && service != "migrate") print service, "healthy"
+                else print service, ($4 == "" ? $2 : $4), ($2 == "exited" ? "(" $3 ")" : "") }
+            END { if (!found) print service, "missing" }' <<<"$states"
+    done
+}
+
+# Runs `compose up` and says which service became healthy while it waits.
+docker_converge() {
+    local log=$DATA/logs/compose.log seen=' ' service state
+    compose up -d --no-build --remove-orphans --wait --wait-timeout 180 "$@" >"$log" 2>&1 9>&- &
+    UP_PID=$!
+    while :; do
+        while read -r service state; do
+            case $state in healthy | done) case $seen in *" $service "*) ;; *) printf '  %-12s %s\n' "$service" "$state"; seen="$seen$service " ;; esac ;; esac
+        done <<<"$(docker_states)"
+        kill -0 "$UP_PID" 2>/dev/null || break
+        sleep 1
+    done
+    if wait "$UP_PID"; then UP_PID=''; return; fi
+    UP_PID=''
+    tail -n 5 "$log" >&2
+    for service in $(docker_states | awk '$2 !~ /^(healthy|done|missing|created)$/ { print $1 }'); do
+        warn "--- last lines of $service"
+        compose logs --no-log-prefix --tail 20 "$service" >&2 || true
+    done
+    die "not every service became healthy"
+}
+
+docker_up() {
+    local other
+    other=$(project_containers --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fxv "$ROOT" | head -n 1) || true
+    [ -z "$other" ] || die "the stack of another clone is running on this engine: stop it first with $other/stop.sh"
+    case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
+    docker_write_override
+    step 'building the image of the replicas' compose build migrate
+    # shellcheck disable=SC2046 # one word a service
+    step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate)$')
+    STARTED=1
+    docker_converge
+}
+docker_rebuild() {
+    local service
+    docker_write_override
+    step 'building the image of the replicas' compose build migrate
+    step 'migrating' compose run --rm --no-deps migrate
+    for service in $(backends); do
+        step "replacing $service" compose up -d --no-build --no-deps --force-recreate --wait "$service"
+    done
+}
+docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
+# Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.
+docker_kill() { compose exec -T "$1" sh -c 'kill -KILL -1'; }
+docker_logs() { compose logs --tail 100 "$@"; }
+docker_shell() {
+    # shellcheck disable=SC2016 # for the shell in the container
+    local service=$1 tty='' psql='PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U postgres tandem "$@"'; shift
+    [ -t 0 ] || tty=-T
+    case $service in
+        postgres) compose exec ${tty:+"$tty"} postgres sh -c "$psql" psql "$@" ;;
+        redis) compose exec ${tty:+"$tty"} redis redis-cli --user tandem "$@" ;;
+        migrate) compose run --rm ${tty:+"$tty"} migrate sh "$@" ;;
+        *) compose exec ${tty:+"$tty"} "$service" sh "$@" ;;
+    esac
+}
+# By label, from a folder without a compose file: stopping needs neither .env nor the override.
+docker_down() {
+    [ -z "$UP_PID" ] || { kill -INT "$UP_PID" 2>/dev/null || true; wait "$UP_PID" 2>/dev/null || true; }
+    (cd "$DATA/logs" && "$ENGINE" compose -p "$PROJECT" down --remove-orphans "$@" 9>&-) >"$DATA/logs/compose.log" 2>&1 || { tail -n 5 "$DATA/logs/compose.log" >&2; return 1; }
+}
+docker_volumes() { "$ENGINE" volume ls -q --filter "label=com.docker.compose.project=$PROJECT"; }
+docker_remove_data() { docker_down --volumes; }

@@ -1,0 +1,343 @@
+# shellcheck shell=bash disable=SC2034,SC2015
+# The native way: the same programs as plain processes, kept alive by a supervisord of this clone's own. Nothing of the
+# system's own services is used or changed.
+RUN=$DATA/run             # mode 700: configuration with passwords in it
+LINK=$DATA/services       # what the servers own: a folder, or a link when their users cannot reach the clone
+SERVICES=$(cd -P "$LINK" 2>/dev/null && pwd || echo "$LINK")
+PATH=$PATH:/usr/sbin:/sbin # an ordinary user's PATH lacks them
+IS_ROOT=$([ "$(id -u)" = 0 ] && echo 1 || echo 0)
+
+as_user() { local user=$1; shift; if [ "$IS_ROOT" = 1 ]; then (cd / && exec runuser -u "$user" -- "$@"); else (cd / && exec "$@"); fi; }
+ctl() { supervisorctl -c "$RUN/supervisord.conf" "$@" 9>&-; }
+
+native_is_running() { # [PID]
+    local pid=${1:-}
+    [ -n "$pid" ] || pid=$(cat "$DATA/supervisord.pid" 2>/dev/null) || return 1
+    grep -Fq "$RUN/supervisord.conf" "/proc/$pid/cmdline" 2>/dev/null
+}
+native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
+native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
+native_services() { printf '%s\n' postgres redis migrate; backends; echo nginx; }
+
+native_find_postgres() { # sets PG_BIN: of the version that made the data, else the newest
+    local version='' bin
+    PG_BIN=none
+    version=$(cat "$SERVICES/postgres/PG_VERSION" 2>/dev/null) || true
+    for bin in $(compgen -G "/usr/lib/postgresql/${version:-*}/bin" | sort -V); do PG_BIN=$bin; done
+    [ "$PG_BIN" != none ] || [ -n "$version" ] || PG_BIN=$(dirname "$(command -v postgres || echo none/postgres)")
+    [ -z "$version" ] || [ -x "$PG_BIN/postgres" ] || die "the data is of PostgreSQL $version, which is not installed: install postgresql-$version"
+}
+
+native_ports() {
+    local i
+    echo "$HTTP_PORT HTTP_PORT"; echo "$NGINX_STATUS_PORT NGINX_STATUS_PORT"
+    echo "$POSTGRES_PORT POSTGRES_PORT"; echo "$REDIS_PORT REDIS_PORT"
+    for ((i = 1; i <= REPLICAS; i++)); do
+        echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; echo "$((TRAFFIC_PORT_BASE + i)) TRAFFIC_PORT_BASE"
+    done
+}
+# Whose listener it is cannot always be seen (root in a container may not look into another user's process), so
+# the ports that were given to the running supervisord are kept in a file.
+native_owns() { native_is_running && grep -qx "$1" "$DATA/ports" 2>/dev/null; }
+
+native_build() { # [force]
+    local sum
+    install_dependencies
+    sum=$(source_checksum)
+    [ "$DEV" = 0 ] || return 0
+    [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return
+    # Aside, not away: a running replica that is restarted meanwhile, or a failed build, still finds a program.
+    rm -rf "$DATA/dist.old"; rm -f "$DATA/build"
+    [ ! -e "$ROOT/backend/dist" ] || mv "$ROOT/backend/dist" "$DATA/dist.old"
+    (step 'building the replicas' npm --prefix "$ROOT/backend" run build) || {
+        rm -rf "$ROOT/backend/dist"; [ ! -e "$DATA/dist.old" ] || mv "$DATA/dist.old" "$ROOT/backend/dist"; exit 1; }
+    rm -rf "$DATA/dist.old"
+    echo "$sum ${1:+$(date +%s)}" >"$DATA/build"
+}
+
+native_users() {
+    PG_USER=$(id -un) REDIS_USER=$PG_USER REPLICA_USER=$PG_USER
+    [ "$IS_ROOT" = 1 ] || return 0
+    PG_USER=postgres REDIS_USER=redis REPLICA_USER=nobody
+    # shellcheck disable=SC2153 # NODE is set in common.sh
+    if ! as_user nobody "$NODE" -e 'process.argv.slice(1).forEach((f) => fs.accessSync(f, 4))' \
+        "$ROOT/backend/$([ "$DEV" = 1 ] && echo src/server.ts || echo dist/server.js)" "$ROOT/backend/node_modules/express/package.json" 2>/dev/null; then
+        REPLICA_USER=root
+        say "  The replicas run as root, because the user nobody cannot read this clone."
+    fi
+}
+
+native_folders() {
+    local target password
+    chmod 711 "$DATA"
+    mkdir -p "$RUN" && chmod 700 "$RUN"
+    if [ ! -e "$LINK" ]; then
+        if [ "$IS_ROOT" = 1 ] && ! as_user "$PG_USER" test -x "$DATA"; then
+            target=/var/lib/$PROJECT/$(printf '%s' "$ROOT" | checksum)
+            say "  The data goes to $target, because the user $PG_USER cannot reach this clone."
+            mkdir -p "$target" && ln -sfn "$target" "$LINK"
+            chmod 711 "/var/lib/$PROJECT"
+        else
+            mkdir -p "$LINK"
+        fi
+        SERVICES=$(cd -P "$LINK" && pwd)
+        chmod 711 "$SERVICES"
+    fi
+    mkdir -p "$SERVICES/nginx" && chmod 711 "$SERVICES/nginx"
+    mkdir -p "$SERVICES/redis" && chmod 700 "$SERVICES/redis"
+    [ "$IS_ROOT" = 0 ] || chown "$REDIS_USER" "$SERVICES/redis"
+    native_data_exists && return
+    # In a folder of another name until it is complete, so that an interrupted start leaves no half of a database.
+    password=$SERVICES/postgres.password
+    rm -rf "$SERVICES/postgres.new"; mkdir -m 700 "$SERVICES/postgres.new"
+    ( umask 077; printf '%s\n' "$POSTGRES_PASSWORD" >"$password" )
+    [ "$IS_ROOT" = 0 ] || chown "$PG_USER" "$SERVICES/postgres.new" "$password"
+    (step 'making the database' as_user "$PG_USER" "$PG_BIN/initdb" -D "$SERVICES/postgres.new" -U postgres --pwfile="$password" \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8) || { rm -f "$password"; exit 1; }
+    rm -f "$password"
+    as_user "$PG_USER" "$PG_BIN/postgres" --single -D "$SERVICES/postgres.new" postgres <<<'create database tandem' >>"$DATA/logs/start.log" 2>&1 ||
+        die "cannot create the database tandem: see $DATA/logs/start.log"
+    mv "$SERVICES/postgres.new" "$SERVICES/postgres"
+}
+
+replica_environment() { # NUMBER
+    cat <<EOF
+NODE_ENV=production
+INSTANCE_NAME=backend-$1
+HOST=127.0.0.1
+PORT=$((TRAFFIC_PORT_BASE + $1))
+DEBUG_HOST=127.0.0.1
+DEBUG_PORT=$((DEBUG_PORT_BASE + $1))
+DATABASE_URL=postgres://tandem_app:$DATABASE_APP_PASSWORD@127.0.0.1:$POSTGRES_PORT/tandem
+DATABASE_POOL_MAX=$DATABASE_POOL_MAX
+REPLICAS=$REPLICAS
+REDIS_URL=redis://tandem:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT
+LOG_LEVEL=$LOG_LEVEL
+EOF
+}
+migrate_environment() {
+    cat <<EOF
+NODE_ENV=production
+DATABASE_ADMIN_URL=postgres://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/tandem
+DATABASE_APP_PASSWORD=$DATABASE_APP_PASSWORD
+DATABASE_METRICS_PASSWORD=$DATABASE_METRICS_PASSWORD
+EOF
+}
+in_environment() { # LINES COMMAND...: the variables never appear on a command line, where `ps` would show them
+    local line lines=$1; shift
+    while IFS= read -r line; do export "${line?}"; done <<<"$lines"
+    cd "$ROOT/backend" && exec "$@"
+}
+
+program() { # NAME USER STOP-SIGNAL SECONDS FOLDER COMMAND [NAME=VALUE lines]
+    local command=${6//%/%%} folder=${5//%/%%} logs=${DATA//%/%%}/logs
+    printf '\n[program:%s]\ncommand=%s\ndirectory=%s\nstopsignal=%s\nstopwaitsecs=%s\n' "$1" "$command" "$folder" "$3" "$4"
+    [ "$IS_ROOT" = 0 ] || echo "user=$2"
+    [ -z "${7:-}" ] || sed 's/%/%%/g; s/=\(.*\)/="\1"/; $!s/$/,/; 1s/^/environment=/; 2,$s/^/ /' <<<"$7"
+    printf 'autorestart=true\nstartretries=5\nkillasgroup=true\nredirect_stderr=true\nstdout_logfile=%s/%s.log\nstdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3\n' "$logs" "$1"
+}
+
+# Writes all configuration. supervisord restarts a program whose section changed, so each section holds whatever its
+# program must be restarted for (BUILD: the checksum of the sources).
+native_configure() {
+    local i node socket=$RUN/supervisor.sock build
+    if [ ${#socket} -gt 90 ]; then # the kernel's limit is 107, and supervisord adds its pid for a moment
+        socket=/tmp/$PROJECT-$(id -u)-$(printf '%s' "$ROOT" | checksum)
+        mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
+        socket=$socket/supervisor.sock
+    fi
+    node="\"$NODE\" --enable-source-maps dist/server.js" build=$(cat "$DATA/build" 2>/dev/null) || true
+    # `node --watch` that is stopped while it restarts its child leaves the child behind; so the process group, which
+    # is this program's alone, is ended with it.
+    [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
+    (
+        umask 077
+        {
+            printf '# Made by start.sh; do not edit.\n[supervisord]\npidfile=%s\nlogfile=%s\nlogfile_maxbytes=10MB\nlogfile_backups=1\nchildlogdir=%s\n' \
+                "${DATA//%/%%}/supervisord.pid" "${DATA//%/%%}/logs/supervisord.log" "${DATA//%/%%}/logs"
+            [ "$IS_ROOT" = 0 ] || echo user=root
+            printf '[unix_http_server]\nfile=%s\nchmod=0700\n[supervisorctl]\nserverurl=unix://%s\n' "${socket//%/%%}" "${socket//%/%%}"
+            printf '[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n'
+            printf '[include]\nfiles=%s\n' 'programs.conf'
+        } >"$RUN/supervisord.conf"
+        {
+            # INT: stop now, but cleanly. Only TCP, so that the length of the clone's path does not matter.
+            program postgres "$PG_USER" INT 30 / "\"$PG_BIN/postgres\" -D \"$SERVICES/postgres\" -c port=$POSTGRES_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off"
+            program redis "$REDIS_USER" TERM 10 / "redis-server \"$SERVICES/redis/redis.conf\"" "CONFIG=$(redis_config | checksum)"
+            for ((i = 1; i <= REPLICAS; i++)); do
+                program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
+            done
+            program nginx root QUIT 35 / "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
+        } >"$RUN/programs.new"
+        redis_config >"$SERVICES/redis/redis.conf"
+    )
+    [ "$IS_ROOT" = 0 ] || chown "$REDIS_USER" "$SERVICES/redis/redis.conf"
+}
+redis_config() {
+    cat <<EOF
+bind 127.0.0.1
+port $REDIS_PORT
+dir "$SERVICES/redis"
+user default off
+user tandem on >$REDIS_PASSWORD ~c:* resetchannels +@all -@admin -@dangerous +info
+save ""
+appendonly no
+maxmemory $REDIS_MAXMEMORY
+maxmemory-policy volatile-lru
+EOF
+}
+
+# Paths in it are relative to the folder that nginx is started with, so a clone's path may have any character.
+nginx_config() {
+    local i primary='' backup=''
+    for ((i = 1; i <= REPLICAS; i++)); do
+        primary="$primary server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) max_fails=1 fail_timeout=2s;"
+        backup="$backup server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) backup max_fails=0;"
+    done
+    # shellcheck disable=SC2016 # envsubst is to see the names
+    NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. NGINX_LISTEN=$HTTP_PORT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
+        NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
+        LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \
+        envsubst '${NGINX_USER} ${NGINX_RUN_DIR} ${NGINX_LISTEN} ${NGINX_STATUS_LISTEN} ${NGINX_ACCESS_LOG} ${NGINX_ERROR_LOG} ${NGINX_ROUTES} ${NGINX_UPSTREAM} ${NGINX_HTTP_EXTRA} ${LIMIT_RATE} ${LIMIT_BURST} ${LIMIT_CONNECTIONS}' \
+        <"$ROOT/nginx/nginx.conf.template"
+}
+native_nginx() {
+    local folder=$SERVICES/nginx before
+    before=$(cat "$folder/nginx.conf" "$folder/routes.conf" 2>/dev/null | checksum) || true
+    cp "$ROOT/nginx/routes.conf" "$folder/routes.conf"
+    nginx_config >"$folder/nginx.conf"
+    chmod 644 "$folder/nginx.conf" "$folder/routes.conf"
+    nginx -t -q -e stderr -p "$folder/" -c "$folder/nginx.conf" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
+    if ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(cat "$folder/nginx.conf" "$folder/routes.conf" | checksum)" ]; then
+        ctl signal HUP nginx >/dev/null
+    fi
+    native_converge nginx
+}
+
+http_ok() { # PORT PATH; without curl, which a fresh machine may lack
+    local line
+    line=$( (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3 && IFS= read -r -t 3 line <&3 && echo "$line") 2>/dev/null) || return 1
+    case $line in HTTP/1.?\ 200*) ;; *) return 1 ;; esac
+}
+native_healthy() {
+    case $1 in
+        postgres) "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT" ;;
+        redis) REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -p "$REDIS_PORT" --user tandem ping 2>/dev/null | grep -q PONG ;;
+        nginx) http_ok "$NGINX_STATUS_PORT" /nginx_status ;;
+        backend-*) http_ok $((DEBUG_PORT_BASE + ${1#backend-})) /health/ready ;;
+    esac
+}
+native_states() {
+    local service state status
+    status=$(ctl status 2>/dev/null) || true
+    for service in $(native_services); do
+        [ "$service" != migrate ] || continue
+        state=$(awk -v service="$service" '$1 == service { print tolower($2) }' <<<"$status")
+        if [ "$state" = running ]; then native_healthy "$service" && state=healthy || state=unhealthy; fi
+        echo "$service ${state:-missing}"
+    done
+}
+
+# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still.
+native_converge() {
+    local name
+    ctl update "$@" >/dev/null
+    for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
+}
+native_wait() {
+    local name deadline=$((SECONDS + 60))
+    for name; do
+        until native_healthy "$name"; do
+            if [ $SECONDS -gt $deadline ] || ctl status "$name" | grep -q FATAL; then
+                warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
+                die "$name did not become healthy"
+            fi
+            sleep 0.3
+        done
+        printf '  %-12s healthy\n' "$name"
+    done
+}
+
+native_up() {
+    local lowest name
+    install_packages nginx postgresql redis-server supervisor gettext-base || exit 1
+    native_find_postgres
+    lowest=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
+    [ "$IS_ROOT" = 1 ] || [ "$HTTP_PORT" -ge "$lowest" ] || die "port $HTTP_PORT needs root: set HTTP_PORT=8080 in .env"
+    check_ports native_owns < <(native_ports)
+    native_build
+    native_apply
+}
+native_apply() {
+    local name was_running=0 script=dist/migrate.js
+    native_users
+    native_folders
+    native_configure
+    STARTED=1
+    if native_is_running; then
+        was_running=1
+    else
+        : >"$DATA/ports"
+        : >"$RUN/programs.conf" # nothing yet: the order of the start is decided below
+        env -i PATH="$PATH" HOME="${HOME:-/}" LANG=C.UTF-8 supervisord -c "$RUN/supervisord.conf" >"$DATA/logs/start.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/start.log" >&2; die "supervisord does not start"; }
+        for _ in 1 2 3 4 5 6 7 8 9 10; do ctl pid >/dev/null 2>&1 && break; sleep 0.5; done
+    fi
+    mv "$RUN/programs.new" "$RUN/programs.conf"
+    native_ports | cut -d' ' -f1 >>"$DATA/ports"
+    native_converge postgres redis
+    native_wait postgres redis
+    [ "$DEV" = 0 ] || script=src/migrate.ts
+    (in_environment "$(migrate_environment)" "$NODE" --enable-source-maps "$script") >"$DATA/logs/migrate.log" 2>&1 9>&- || {
+        warn "--- last lines of migrate"; tail -n 20 "$DATA/logs/migrate.log" >&2; die "the migration failed"; }
+    printf '  %-12s done\n' migrate
+    if [ $was_running = 0 ]; then
+        # shellcheck disable=SC2046 # one word a replica
+        { native_converge $(backends); native_wait $(backends); }
+    else
+        for name in $(backends); do native_converge "$name"; native_wait "$name"; done # one at a time
+    fi
+    native_nginx
+    native_wait nginx
+    ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
+}
+native_rebuild() { native_build force; native_apply; }
+native_restart() {
+    if [ $# = 0 ]; then native_down; native_apply; return; fi
+    [ "$1" != migrate ] || { native_apply; return; }
+    ctl restart "$1" >/dev/null; native_wait "$1"
+}
+native_kill() { ctl signal KILL "$1" >/dev/null; }
+native_logs() {
+    local follow='' files=() name
+    case " $* " in *' -f '*) follow=-F ;; esac
+    for name; do [ "$name" = -f ] || files+=("$DATA/logs/$name.log"); done
+    # shellcheck disable=SC2046 # one word a service
+    [ ${#files[@]} -gt 0 ] || for name in $(native_services); do files+=("$DATA/logs/$name.log"); done
+    tail -n 100 ${follow:+"$follow"} "${files[@]}"
+}
+native_shell() {
+    local service=$1; shift
+    case $service in
+        postgres) PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/psql" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres tandem "$@" ;;
+        redis) REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -p "$REDIS_PORT" --user tandem "$@" ;;
+        backend-*) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(replica_environment "${service#backend-}")" bash "$@") ;;
+        migrate) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(migrate_environment)" bash "$@") ;;
+        nginx) (cd "$SERVICES/nginx" && bash "$@") ;;
+    esac
+}
+native_down() {
+    local name pid
+    native_is_running || return 0
+    pid=$(cat "$DATA/supervisord.pid")
+    ctl stop nginx >/dev/null 2>&1 || true
+    for name in $(ctl status | awk '/^backend-/ { print $1 }'); do ctl stop "$name" >/dev/null 2>&1 & done
+    wait
+    for name in redis postgres; do ctl stop "$name" >/dev/null 2>&1 || true; done
+    ctl shutdown >/dev/null
+    while native_is_running "$pid"; do sleep 0.2; done # it removes its pid file before it ends
+}
+native_volumes() { [ ! -e "$LINK" ] || echo "$SERVICES"; }
+native_remove_data() {
+    case $SERVICES in "/var/lib/$PROJECT/"?*) rm -rf "$SERVICES"; rmdir "/var/lib/$PROJECT" 2>/dev/null || true ;; esac
+    rm -rf "$LINK" "$RUN"
+}

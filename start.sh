@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Starts the stack and looks after it; see --help. The work is in native/compose.sh and native/native.sh.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=native/common.sh
+. "$ROOT/native/common.sh"
+# shellcheck source=native/packages.sh
+. "$ROOT/native/packages.sh"
+# shellcheck source=native/compose.sh
+. "$ROOT/native/compose.sh"
+# shellcheck source=native/native.sh
+. "$ROOT/native/native.sh"
+
+usage() {
+    cat <<'EOF'
+./start.sh [up] [--replicas N] [--docker | --native] [--dev]
+      Starts the whole stack, or brings a running one up to date with .env and the sources. Safe to repeat.
+      --replicas N   run N replicas (1 to 16) from now on; kept in .env
+      --docker       use Docker, or Podman with docker-compose      (default: the way used last; at first
+      --native       plain processes on this machine                 Docker if it answers, else native)
+      --dev          replicas run from backend/src and restart when a file changes; a start without it ends that
+./start.sh status               state of each service; exit code 0 when all are healthy
+./start.sh logs [service] [-f]  the last 100 lines; -f goes on
+./start.sh restart [service]    restart one service, or all
+./start.sh kill <backend-N>     kill a replica without warning, to watch the others take over; it comes back by itself
+./start.sh rebuild              build again and replace the replicas, one after the other
+./start.sh shell <service> [argument...]
+                                postgres: psql; redis: redis-cli; others: a shell with the service's environment
+./stop.sh [--volumes]           stop; data stays unless --volumes is given
+
+Services: nginx, backend-1 ... backend-N, postgres, redis, migrate. Settings: .env (explained in .env.example).
+EOF
+}
+
+COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 STARTED=0 arguments=()
+while [ $# -gt 0 ]; do
+    [ "$COMMAND" != shell ] || { arguments=("$@"); break; } # the rest belongs to psql, redis-cli or the shell
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --docker | --native) WANTED_WAY=${1#--} ;;
+        --dev) WANTED_DEV=1 ;;
+        --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
+        --replicas=*) WANTED_REPLICAS=${1#*=} ;;
+        up | status | logs | restart | kill | rebuild | shell)
+            [ -z "$COMMAND" ] || die "one command at a time: $COMMAND or $1?"
+            COMMAND=$1 ;;
+        *)
+            case $COMMAND in logs | restart | kill) arguments+=("$1") ;; *) die "unknown argument: $1 (see ./start.sh --help)" ;; esac ;;
+    esac
+    shift
+done
+COMMAND=${COMMAND:-up}
+[ -z "$WANTED_REPLICAS" ] || valid_replicas "$WANTED_REPLICAS" || die "--replicas takes a number from 1 to 16"
+case $COMMAND$WANTED_REPLICAS$WANTED_DEV in up* | "$COMMAND"0) ;; *) die "--replicas and --dev belong to ./start.sh up" ;; esac
+
+# Whatever ends a start early, what it had started is stopped; a stack that ran before is left alone.
+on_exit() {
+    local code=$?
+    trap - EXIT INT TERM
+    if [ "$STARTED" = 1 ]; then
+        if [ -n "$RUNNING" ]; then
+            warn "The stack that was running was not stopped; look at it with ./start.sh status"
+        else
+            warn "Stopping what was started."
+            "${WAY}_down" || true
+        fi
+        [ $code != 0 ] || code=1
+    fi
+    exit $code
+}
+fingerprint() { # of everything that a start depends on
+    { echo "$WAY $DEV"; for name in $(setting_names); do echo "$name=${!name}"; done; source_checksum; checksum_files nginx native docker-compose.yml start.sh; } | checksum
+}
+print_states() { # fails when something is not healthy
+    awk '{ printf "  %-12s %s %s\n", $1, $2, $3; if ($2 != "healthy" && $2 != "done") bad = 1 } END { exit bad }' <<<"$("${WAY}_states")"
+}
+
+mkdir -p "$DATA/logs"
+case $COMMAND in up | restart | rebuild) lock ;; esac
+choose_way
+if [ "$COMMAND" = up ]; then
+    make_env
+    DEV=$WANTED_DEV
+    [ -z "$WANTED_REPLICAS" ] || REPLICAS=$WANTED_REPLICAS
+else
+    DEV=$LAST_DEV
+    [ -n "$RUNNING" ] || { warn "The stack is not running: ./start.sh"; exit 1; }
+fi
+read_env
+[ -z "$WANTED_REPLICAS" ] || set_env REPLICAS "$WANTED_REPLICAS"
+"${WAY}_prepare"
+if [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
+    for service in "${arguments[@]}"; do
+        [ "$service" = -f ] && [ "$COMMAND" = logs ] && continue
+        "${WAY}_services" | grep -Fx -e "$service" >/dev/null || die "no such service: $service. There are: $("${WAY}_services" | tr '\n' ' ')"
+        [ "$COMMAND" != shell ] || break
+    done
+fi
+
+case $COMMAND in
+    up)
+        now=$(fingerprint)
+        if [ -n "$RUNNING" ] && [ "$(cat "$DATA/fingerprint" 2>/dev/null)" = "$now" ] && print_states >/dev/null; then
+            say "Already running, nothing to change."
+            print_urls
+            exit 0
+        fi
+        say "Starting $REPLICAS replicas ($([ "$WAY" = docker ] && echo "$ENGINE" || echo native))."
+        trap on_exit EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+        rm -f "$DATA/fingerprint"
+        "${WAY}_up"
+        trap - EXIT
+        write_state
+        fingerprint >"$DATA/fingerprint"
+        print_urls ;;
+    status) print_states ;;
+    kill)
+        case ${arguments[*]-} in backend-[0-9] | backend-1[0-6]) ;; *) die "which replica? $(backends | tr '\n' ' ')" ;; esac
+        "${WAY}_kill" "${arguments[0]}" || true # the shell that sends the signal dies of it too
+        say "${arguments[0]} was killed; ./start.sh status shows it coming back" ;;
+    shell)
+        [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
+        "${WAY}_shell" "${arguments[@]}" ;;
+    *) "${WAY}_$COMMAND" ${arguments[@]+"${arguments[@]}"} ;;
+esac
