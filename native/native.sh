@@ -233,7 +233,8 @@ native_states() {
     for service in $(native_services); do
         [ "$service" != migrate ] || continue
         state=$(awk -v service="$service" '$1 == service { print tolower($2) }' <<<"$status")
-        if [ "$state" = running ]; then native_healthy "$service" && state=healthy || state=unhealthy; fi
+        # supervisord says "starting" for the first second, however soon the program answers.
+        if [ "$state" = running ] || [ "$state" = starting ]; then native_healthy "$service" && state=healthy || state=unhealthy; fi
         echo "$service ${state:-missing}"
     done
 }
