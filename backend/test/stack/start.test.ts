@@ -1,0 +1,120 @@
+/** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { freePort, until } from '../support/servers.ts';
+import { json } from '../support/stack.ts';
+
+const repository = path.join(import.meta.dirname, '../../..');
+// Inside the clone, so that the npm packages can be linked instead of copied.
+const parent = path.join(repository, '.data');
+let clone: string;
+let environment: NodeJS.ProcessEnv;
+let url: string;
+
+beforeAll(async () => {
+  mkdirSync(parent, { recursive: true });
+  clone = mkdtempSync(path.join(parent, 'test clone '));
+  const made = ['.git', '.data', '.env', 'backend/node_modules', 'backend/dist', 'backend/coverage'];
+  const exclude = made.map((each) => `--exclude=./${each}`).join(' ');
+  execFileSync('sh', ['-c', `tar -c ${exclude} . | tar -x -C "$0"`, clone], { cwd: repository });
+  execFileSync('cp', ['-al', 'backend/node_modules', path.join(clone, 'backend/')], { cwd: repository });
+  const base = await freePort();
+  environment = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    HTTP_PORT: `${base}`,
+    NGINX_STATUS_PORT: `${await freePort()}`,
+    POSTGRES_PORT: `${await freePort()}`,
+    REDIS_PORT: `${await freePort()}`,
+    TRAFFIC_PORT_BASE: `${base - 20}`,
+    DEBUG_PORT_BASE: `${base - 40}`,
+  };
+  url = `http://127.0.0.1:${base}`;
+}, 60_000);
+afterAll(() => {
+  script('stop.sh', '--volumes');
+  rmSync(clone, { recursive: true, force: true });
+});
+
+function script(...command: string[]): string {
+  const [name, ...args] = command as [string];
+  return execFileSync(`./${name}`, args, {
+    cwd: clone,
+    env: environment,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+const names = async (count: number) => {
+  const seen: string[] = [];
+  for (let n = 0; n < count; n++) seen.push((await json(await fetch(`${url}/ping`))).instance);
+  return seen;
+};
+const pidOf = async (replica: number) =>
+  /process_start_time_seconds\{.*\} (\d+)/.exec(
+    await (await fetch(`http://127.0.0.1:${Number(environment.DEBUG_PORT_BASE) + replica}/metrics`)).text(),
+  )?.[1];
+
+test('the first start makes .env with secrets for its owner only, and everything healthy', async () => {
+  expect(script('start.sh', '--native')).toMatch(/Made \.env .*backend-2 +healthy.*nginx +healthy.*Ready/s);
+  expect(statSync(path.join(clone, '.env')).mode & 0o777).toBe(0o600);
+  const [first, second, ...rest] = await names(20);
+  expect(new Set([first, second])).toEqual(new Set(['backend-1', 'backend-2']));
+  expect(rest).toEqual(Array.from({ length: 18 }, (_, n) => (n % 2 === 0 ? first : second)));
+  const created = await fetch(`${url}/items`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: '{"title":"kept"}',
+  });
+  expect(created.status).toBe(201);
+}, 120_000);
+
+test('a second start changes nothing', async () => {
+  const before = [await pidOf(1), await pidOf(2)];
+  expect(script('start.sh')).toMatch(/Already running, nothing to change/);
+  expect([await pidOf(1), await pidOf(2)]).toEqual(before);
+}, 60_000);
+
+test('a killed replica comes back, and reads go on meanwhile', async () => {
+  script('start.sh', 'kill', 'backend-1');
+  for (let n = 0; n < 10; n++) expect((await fetch(`${url}/items`)).status).toBe(200);
+  await until('both replicas', async () => new Set(await names(2)).size === 2);
+}, 60_000);
+
+test('the number of replicas follows --replicas', async () => {
+  script('start.sh', '--replicas', '3');
+  // Nginx 1.22 closes idle client connections when it is reloaded, which one of the first calls may meet.
+  await until('rotation over three', async () => new Set(await names(6)).size === 3);
+  expect(script('start.sh', 'status')).toMatch(/backend-3 +healthy/);
+}, 60_000);
+
+test('stop keeps the data, and the next start finds it', async () => {
+  script('stop.sh');
+  await expect(fetch(`${url}/ping`)).rejects.toThrow();
+  script('start.sh');
+  expect((await json(await fetch(`${url}/items`))).map(({ title }: { title: string }) => title)).toEqual(['kept']);
+}, 60_000);
+
+test('bad arguments and an occupied port are named, and nothing is changed', async () => {
+  const failing = (...command: string[]) => {
+    try {
+      return script(...command);
+    } catch (error) {
+      return (error as { stderr: string }).stderr;
+    }
+  };
+  expect(failing('start.sh', '--replicas', '99')).toMatch(/1 to 16/);
+  expect(failing('start.sh', 'restart', 'nobody')).toMatch(/no such service: nobody/);
+  expect(failing('start.sh', '--docker')).toMatch(/running the other way|no Docker/);
+  const other = createServer().unref();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const { port } = other.address() as { port: number };
+  environment = { ...environment, HTTP_PORT: `${port}` };
+  expect(failing('start.sh')).toMatch(new RegExp(`port ${port} is in use by .*HTTP_PORT`));
+  environment = { ...environment, HTTP_PORT: new URL(url).port };
+  other.close();
+  expect(script('start.sh', 'status')).toMatch(/nginx +healthy/);
+  expect(new Set(await names(3)).size).toBe(3);
+}, 60_000);
