@@ -69,7 +69,12 @@ on_exit() {
     exit $code
 }
 fingerprint() { # of everything that a start depends on
-    { echo "$WAY $DEV"; for name in $(setting_names); do echo "$name=${!name}"; done; source_checksum; checksum_files nginx native docker-compose.yml start.sh; } | checksum
+    {
+        echo "$WAY $DEV"
+        for name in $(setting_names); do echo "$name=${!name}"; done
+        source_checksum
+        checksum_files nginx native docker-compose.yml start.sh
+    } | checksum
 }
 print_states() { # fails when something is not healthy
     awk '{ printf "  %-12s %s %s\n", $1, $2, $3; if ($2 != "healthy" && $2 != "done") bad = 1 } END { exit bad }' <<<"$("${WAY}_states")"

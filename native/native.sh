@@ -131,16 +131,29 @@ in_environment() { # LINES COMMAND...: the variables never appear on a command l
 
 program() { # NAME USER STOP-SIGNAL SECONDS FOLDER COMMAND [NAME=VALUE lines]
     local command=${6//%/%%} folder=${5//%/%%} logs=${DATA//%/%%}/logs
-    printf '\n[program:%s]\ncommand=%s\ndirectory=%s\nstopsignal=%s\nstopwaitsecs=%s\n' "$1" "$command" "$folder" "$3" "$4"
-    [ "$IS_ROOT" = 0 ] || echo "user=$2"
+    cat <<EOF
+
+[program:$1]
+command=$command
+directory=$folder
+$([ "$IS_ROOT" = 0 ] || echo "user=$2")
+stopsignal=$3
+stopwaitsecs=$4
+killasgroup=true
+autorestart=true
+startretries=5
+redirect_stderr=true
+stdout_logfile=$logs/$1.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+EOF
     [ -z "${7:-}" ] || sed 's/%/%%/g; s/=\(.*\)/="\1"/; $!s/$/,/; 1s/^/environment=/; 2,$s/^/ /' <<<"$7"
-    printf 'autorestart=true\nstartretries=5\nkillasgroup=true\nredirect_stderr=true\nstdout_logfile=%s/%s.log\nstdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3\n' "$logs" "$1"
 }
 
 # Writes all configuration. supervisord restarts a program whose section changed, so each section holds whatever its
 # program must be restarted for (BUILD: the checksum of the sources).
 native_configure() {
-    local i node socket=$RUN/supervisor.sock build
+    local i node socket=$RUN/supervisor.sock build postgres
     if [ ${#socket} -gt 90 ]; then # the kernel's limit is 107, and supervisord adds its pid for a moment
         socket=/tmp/$PROJECT-$(id -u)-$(printf '%s' "$ROOT" | checksum)
         mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
@@ -152,17 +165,30 @@ native_configure() {
     [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
     (
         umask 077
-        {
-            printf '# Made by start.sh; do not edit.\n[supervisord]\npidfile=%s\nlogfile=%s\nlogfile_maxbytes=10MB\nlogfile_backups=1\nchildlogdir=%s\n' \
-                "${DATA//%/%%}/supervisord.pid" "${DATA//%/%%}/logs/supervisord.log" "${DATA//%/%%}/logs"
-            [ "$IS_ROOT" = 0 ] || echo user=root
-            printf '[unix_http_server]\nfile=%s\nchmod=0700\n[supervisorctl]\nserverurl=unix://%s\n' "${socket//%/%%}" "${socket//%/%%}"
-            printf '[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n'
-            printf '[include]\nfiles=%s\n' 'programs.conf'
-        } >"$RUN/supervisord.conf"
+        cat >"$RUN/supervisord.conf" <<EOF
+# Made by start.sh; do not edit.
+[supervisord]
+pidfile=${DATA//%/%%}/supervisord.pid
+logfile=${DATA//%/%%}/logs/supervisord.log
+logfile_maxbytes=10MB
+logfile_backups=1
+childlogdir=${DATA//%/%%}/logs
+$([ "$IS_ROOT" = 0 ] || echo user=root)
+[unix_http_server]
+file=${socket//%/%%}
+chmod=0700
+[supervisorctl]
+serverurl=unix://${socket//%/%%}
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[include]
+files=programs.conf
+EOF
         {
             # INT: stop now, but cleanly. Only TCP, so that the length of the clone's path does not matter.
-            program postgres "$PG_USER" INT 30 / "\"$PG_BIN/postgres\" -D \"$SERVICES/postgres\" -c port=$POSTGRES_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off"
+            postgres="\"$PG_BIN/postgres\" -D \"$SERVICES/postgres\" -c port=$POSTGRES_PORT -c listen_addresses=127.0.0.1"
+            postgres="$postgres -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off"
+            program postgres "$PG_USER" INT 30 / "$postgres"
             program redis "$REDIS_USER" TERM 10 / "redis-server \"$SERVICES/redis/redis.conf\"" "CONFIG=$(redis_config | checksum)"
             for ((i = 1; i <= REPLICAS; i++)); do
                 program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
@@ -189,17 +215,18 @@ EOF
 
 # Paths in it are relative to the folder that nginx is started with, so a clone's path may have any character.
 nginx_config() {
-    local i primary='' backup=''
+    local i names template=$ROOT/nginx/nginx.conf.template primary='' backup=''
+    # shellcheck disable=SC2016 # envsubst is to see these names and no others: $request_id and the like are Nginx's
+    names=$(grep -o '\${[A-Z_]*}' "$template" | sort -u)
     for ((i = 1; i <= REPLICAS; i++)); do
         primary="$primary server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) max_fails=1 fail_timeout=2s;"
         backup="$backup server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) backup max_fails=0;"
     done
-    # shellcheck disable=SC2016 # envsubst is to see the names
-    NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. NGINX_LISTEN=$HTTP_PORT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
+    NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. \
+        NGINX_LISTEN=$HTTP_PORT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
         NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
         LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \
-        envsubst '${NGINX_USER} ${NGINX_RUN_DIR} ${NGINX_LISTEN} ${NGINX_STATUS_LISTEN} ${NGINX_ACCESS_LOG} ${NGINX_ERROR_LOG} ${NGINX_ROUTES} ${NGINX_UPSTREAM} ${NGINX_HTTP_EXTRA} ${LIMIT_RATE} ${LIMIT_BURST} ${LIMIT_CONNECTIONS}' \
-        <"$ROOT/nginx/nginx.conf.template"
+        envsubst "$names" <"$template"
 }
 native_nginx() {
     local folder=$SERVICES/nginx before
