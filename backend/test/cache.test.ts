@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { useApi } from './support/api.ts';
+import { sql } from 'kysely';
+import { expectProblem, useApi } from './support/api.ts';
 
 const api = useApi();
 let key = 0;
@@ -41,28 +42,29 @@ test('When a value was read before a write and is stored after it, then no reade
   }
 });
 
-test('While a write is under way, then readers go to the database and store nothing', async () => {
+test('While a write is announced and not yet committed, then readers go to the database and store nothing', async () => {
   const name = nextKey();
   const outcomes: string[] = [];
-  const { db } = api.replicas[0].deps;
-  const committed = () => {};
-  // The marker is set by the last step inside the transaction: look right after it, before COMMIT.
-  const originalBegin = api.replicas[0].deps.redis as unknown as {
-    cacheBegin: (...args: unknown[]) => Promise<unknown>;
-  };
-  const begin = originalBegin.cacheBegin.bind(originalBegin);
-  originalBegin.cacheBegin = async (...args) => {
+  // The last step inside the transaction: what happens right after it happens before COMMIT.
+  const redis = api.replicas[0].deps.redis as unknown as { cacheBegin: (...args: unknown[]) => Promise<unknown> };
+  const begin = redis.cacheBegin.bind(redis);
+  redis.cacheBegin = async (...args) => {
     const reply = await begin(...args);
-    outcomes.push((await cacheOf(1).read(name, async () => 'old')).outcome);
-    await settled(1);
-    outcomes.push((await cacheOf(1).read(name, async () => 'old')).outcome);
-    committed();
+    expect(await api.db.selectFrom('items').select('title').execute()).toEqual([]);
+    for (let n = 0; n < 2; n++) {
+      outcomes.push((await cacheOf(1).read(name, async () => 'old')).outcome);
+      await settled(1);
+    }
     return reply;
   };
-  await cacheOf(0).write(db, async () => ({ result: undefined, changed: [name] }));
-  originalBegin.cacheBegin = begin;
+  await cacheOf(0).write(api.replicas[0].deps.db, async (trx) => {
+    await trx.insertInto('items').values({ title: 'committed' }).execute();
+    return { result: undefined, changed: [name] };
+  });
+  redis.cacheBegin = begin;
   await settled(0);
   expect(outcomes).toEqual(['BYPASS', 'BYPASS']);
+  expect(await api.db.selectFrom('items').select('title').execute()).toEqual([{ title: 'committed' }]);
   expect((await cacheOf(1).read(name, async () => 'new')).outcome).toBe('MISS');
 });
 
@@ -77,15 +79,38 @@ test('When many readers miss at once, then one of them fills', async () => {
   expect(await cacheOf(0).read(name, async () => 'x')).toEqual({ value: 'v', outcome: 'HIT' });
 });
 
-test('When the write is rolled back, then its marker ends and the old value may be cached', async () => {
-  const name = nextKey();
-  const { db } = api.replicas[0].deps;
-  await expect(
-    cacheOf(0).write(db, async () => {
-      throw new Error('refused');
-    }),
-  ).rejects.toThrow('refused');
-  expect((await cacheOf(1).read(name, async () => 'v')).outcome).toBe('MISS');
+describe('when COMMIT itself fails', () => {
+  // A trigger that waits for COMMIT: "refused" makes it fail, "cut" ends the connection before it can answer.
+  beforeAll(async () => {
+    await sql`
+      create function at_commit() returns trigger language plpgsql security definer as $$
+      begin
+        if new.value = 'refused' then raise exception 'refused'; end if;
+        if new.value = 'cut' then perform pg_terminate_backend(pg_backend_pid()); end if;
+        return null;
+      end $$`.execute(api.db);
+    await sql`
+      create constraint trigger at_commit after insert or update on kv
+      deferrable initially deferred for each row execute function at_commit()`.execute(api.db);
+  });
+  const put = (value: string) => api.api.put('/kv').send({ key: 'commit', value });
+  const marker = 'c:w:kv:commit';
+
+  test('then a refused one ends its marker and changes nothing', async () => {
+    await put('kept');
+    expect((await put('refused')).status).toBe(500);
+    await settled(0);
+    expect(await api.redis.exists(marker)).toBe(0);
+    expect((await api.api.get('/kv?key=commit')).body).toMatchObject({ data: { value: 'kept' }, source: 'database' });
+  });
+
+  test('then one whose answer is lost says that nobody knows (504), and keeps its marker until it expires', async () => {
+    expectProblem(await put('cut'), 504);
+    await settled(0);
+    expect(await api.redis.scard(marker)).toBe(1);
+    expect(await api.redis.pttl(marker)).toBeGreaterThan(0);
+    expect((await api.api.get('/kv?key=commit')).headers['x-cache']).toBe('BYPASS');
+  });
 });
 
 test('When a load fails, then nothing is stored and the next reader tries again', async () => {

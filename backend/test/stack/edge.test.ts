@@ -1,7 +1,8 @@
 /** Through a real Nginx, as a client sees it. */
 import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
 import { connect as connectSocket, createServer } from 'node:net';
-import { startNginx, until } from '../support/servers.ts';
+import { NGINX_TEMPLATE, startNginx, until } from '../support/servers.ts';
 import { json, type Stack, startStack } from '../support/stack.ts';
 
 let stack: Stack;
@@ -133,6 +134,48 @@ test('what a client claims about itself is overwritten', async () => {
   expect((await json(answer)).request_id).toBe(id);
   expect(answer.headers.get('x-powered-by')).toBeNull();
   expect(answer.headers.get('server')).toBe('nginx');
+});
+
+test('the replica gets none of what the client claims, only what Nginx knows', async () => {
+  let seen: IncomingHttpHeaders = {};
+  const echo = createHttpServer((request, response) => {
+    seen = request.headers;
+    response.end();
+  }).unref();
+  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+  const nginx = await startNginx([(echo.address() as { port: number }).port]);
+  const answer = await fetch(`http://127.0.0.1:${nginx.port}/ping`, {
+    headers: {
+      'X-Request-ID': 'forged',
+      'X-Forwarded-For': '6.6.6.6',
+      'X-Forwarded-Proto': 'https',
+      'X-Forwarded-Host': 'evil',
+      Forwarded: 'for=6.6.6.6',
+    },
+  });
+  expect(seen).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
+  expect(seen['x-request-id']).toBe(answer.headers.get('x-request-id'));
+  expect(seen).not.toHaveProperty('x-forwarded-host');
+  expect(seen).not.toHaveProperty('forwarded');
+  await nginx.stop();
+  echo.close();
+});
+
+test('a replica that does not answer costs the client a 503, not its patience', async () => {
+  const silent = createServer(() => {}).unref();
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const nginx = await startNginx([(silent.address() as { port: number }).port]);
+  const answer = await fetch(`http://127.0.0.1:${nginx.port}/ping`, { signal: AbortSignal.timeout(20_000) });
+  expect(answer.status).toBe(503);
+  await nginx.stop();
+  silent.close();
+});
+
+test('Nginx, not the replica, closes an idle connection: the replica keeps it longer', async () => {
+  const idle = /keepalive_timeout (\d+)s; +# shorter/.exec(readFileSync(NGINX_TEMPLATE, 'utf8'))?.[1];
+  const answer = await fetch(`${stack.replicas[0]?.url}/ping`);
+  const offered = /timeout=(\d+)/.exec(answer.headers.get('keep-alive') ?? '')?.[1];
+  expect(Number(offered)).toBeGreaterThan(Number(idle));
 });
 
 test('the same request id is in the log of Nginx and of the replica, one line a request in each', async () => {

@@ -60,7 +60,12 @@ test('When PostgreSQL hangs, then the answer is 503 instead of none, and all rec
   };
   signal('SIGSTOP');
   try {
-    for (let n = 0; n < 2; n++) await expectUnavailable(await get('/items'));
+    for (let n = 0; n < 2; n++) {
+      const answer = await get('/items');
+      // The replica itself gave up and says so, before Nginx gave up on the replica.
+      expect(answer.headers.get('x-served-by')).toMatch(/^backend-/);
+      await expectUnavailable(answer);
+    }
   } finally {
     signal('SIGCONT');
   }
@@ -88,6 +93,41 @@ test('When Redis stops, then items and cached reads go on, cached writes say 503
   await until('recovery', async () => (await health()).status === 'ok' && (await health()).status === 'ok');
   expect((await send('PUT', '/kv', { key: 'kept', value: 'new' })).status).toBe(200);
   expect((await json(await get('/kv?key=kept'))).data.value).toBe('new');
+});
+
+test('When Redis hangs, then reads come from the database and cached writes say 503, and it recovers', async () => {
+  expect((await send('PUT', '/kv', { key: 'hung', value: 'old' })).status).toBe(200);
+  stack.redis.signal('SIGSTOP');
+  for (let n = 0; n < 2; n++) {
+    const read = await get('/kv?key=hung');
+    expect([read.status, read.headers.get('x-cache')]).toEqual([200, 'BYPASS']);
+    await expectUnavailable(await send('PUT', '/kv', { key: 'hung', value: 'new' }));
+    expect((await send('POST', '/items', { title: 'redis hangs' })).status).toBe(201);
+  }
+  stack.redis.signal('SIGCONT');
+  await until('recovery', async () => (await health()).status === 'ok' && (await health()).status === 'ok');
+  expect((await json(await get('/kv?key=hung'))).data.value).toBe('old');
+});
+
+test('When PostgreSQL cuts every connection under load, then no replica dies and all recover', async () => {
+  const pids = stack.replicas.map(({ pid }) => pid);
+  let running = true;
+  const statuses = new Set<number>();
+  const clients = Array.from({ length: 16 }, async (_, n) => {
+    while (running)
+      statuses.add((await (n % 2 ? get('/items') : send('PUT', '/kv', { key: `k${n}`, value: 'v' }))).status);
+  });
+  const db = connect(`${stack.postgres.adminUrl}/postgres`, 1);
+  for (let n = 0; n < 20; n++) {
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tandem_app'`.execute(db);
+  }
+  await db.destroy();
+  running = false;
+  await Promise.all(clients);
+  expect([...statuses].filter((status) => ![200, 503, 504].includes(status))).toEqual([]);
+  await until('recovery', async () => (await get('/items')).ok && (await get('/items')).ok);
+  for (const replica of stack.replicas) expect((await fetch(`${replica.debugUrl}/health/live`)).status).toBe(200);
+  expect(stack.replicas.map(({ pid }) => pid)).toEqual(pids);
 });
 
 test('When a replica gets SIGTERM under load, then no read fails and it exits with 0', async () => {

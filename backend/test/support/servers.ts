@@ -200,6 +200,7 @@ export async function startRedis(port?: number): Promise<RedisServer> {
 }
 
 const repository = path.join(import.meta.dirname, '../../..');
+export const NGINX_TEMPLATE = path.join(repository, 'nginx/nginx.conf.template');
 
 export interface Nginx extends RunningServer {
   readonly statusPort: number;
@@ -229,7 +230,7 @@ export async function startNginx(replicas: readonly number[], settings: Record<s
     LIMIT_CONNECTIONS: '1000',
     ...settings,
   };
-  const template = readFileSync(path.join(repository, 'nginx/nginx.conf.template'), 'utf8');
+  const template = readFileSync(NGINX_TEMPLATE, 'utf8');
   const rendered = template.replaceAll(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole);
   writeFileSync(`${folder}/nginx.conf`, rendered);
   mkdirSync(`${folder}/client_body`, { recursive: true });

@@ -79,6 +79,7 @@ export function docsRoutes(endpoints: () => readonly Route[]) {
             .required(),
         }),
       },
+      conditional: true,
       replies: { 200: { description: 'The file' } },
       handle: ({ params }) => ({
         status: 200,

@@ -39,6 +39,7 @@ export const itemsRoutes = ({ db }: Deps) =>
       path: '/items/:id',
       summary: 'Read an item',
       input: { params: itemParams },
+      conditional: true,
       replies: { 200: { description: 'The item', schema: item, example: itemExample } },
       problems: missing,
       async handle({ params }) {

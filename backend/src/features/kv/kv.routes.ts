@@ -34,6 +34,7 @@ export const kvRoutes = (deps: Deps) =>
       path: '/kv',
       summary: 'Read one key (key), or list keys in order (prefix)',
       input: { query: kvQuery },
+      conditional: true,
       replies: {
         200: {
           description: 'The pair and where it came from, or a page of pairs',

@@ -103,6 +103,8 @@ function checkReply(route: Route, answer: Answer): void {
   if (!reply) throw new Error(`${route.method} ${route.template} answered ${answer.status}, which it does not declare`);
   const { error } = reply.schema?.validate(answer.body, { convert: false }) ?? {};
   if (error) throw new Error(`${route.method} ${route.template} broke its declared reply: ${error.message}`);
+  const versioned = route.method === 'get' && answer.version !== undefined;
+  if (versioned && !route.conditional) throw new Error(`${route.template} answers a version and is not conditional`);
   const bare = !reply.schema && answer.body !== undefined && !Buffer.isBuffer(answer.body);
   if (bare) throw new Error(`${route.method} ${route.template} declares no body for ${answer.status}`);
 }

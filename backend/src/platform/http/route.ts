@@ -55,7 +55,7 @@ export interface Declaration<I extends Inputs> {
   readonly replies: Readonly<Record<number, Reply>>;
   /** Errors that come from the feature's rules, besides those that follow from the declaration: 404, 409 … */
   readonly problems?: Readonly<Record<number, string>>;
-  /** True for a write that honours If-Match. */
+  /** A write: it honours If-Match (`precondition`). A read: it answers a `version`, and so honours If-None-Match. */
   readonly conditional?: boolean;
   handle(input: Validated<I>): Promise<Answer> | Answer;
 }

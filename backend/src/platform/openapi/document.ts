@@ -46,10 +46,7 @@ function operation(route: Route): Json {
     parameters: [
       ...parameters('path', params),
       ...parameters('query', query),
-      ...(route.conditional ? [header('If-Match', 'Write only if the ETag is still this one')] : []),
-      ...(route.method === 'get' && params
-        ? [header('If-None-Match', 'Answer 304 if the ETag is still this one')]
-        : []),
+      ...(route.conditional ? [precondition(route)] : []),
     ],
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: toJsonSchema(body) } } } }),
     responses: { ...replies(route), ...problems(route) },
@@ -76,7 +73,14 @@ function parameters(place: 'path' | 'query', schema: ObjectSchema | undefined): 
   });
 }
 
-const header = (name: string, description: string) => ({ name, in: 'header', description, schema: { type: 'string' } });
+function precondition({ method }: Route): Json {
+  const [name, description] =
+    method === 'get'
+      ? ['If-None-Match', 'Answer 304 if the ETag is still this one']
+      : ['If-Match', 'Write only if the ETag is still this one'];
+  const pattern = '^(\\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$';
+  return { name, in: 'header', description, schema: { type: 'string', pattern } };
+}
 
 function replies(route: Route): Json {
   const entries = Object.entries(route.replies).map(([status, { description, schema, example }]) => {
@@ -88,13 +92,16 @@ function replies(route: Route): Json {
 
 /** The errors that follow from the declaration itself, then the feature's own. */
 function problems(route: Route): Json {
+  const { method } = route;
   const { params, query, body } = route.input ?? {};
   return {
-    ...((params || query || body) && problem(400, 'Malformed JSON, path, query or header')),
-    ...(route.conditional && problem(412, 'The resource has changed since the ETag in If-Match')),
+    ...((params || query || body || route.conditional) && problem(400, 'Malformed JSON, path, query or header')),
+    ...(route.conditional &&
+      method === 'get' && { 304: { description: 'Not changed since the ETag in If-None-Match' } }),
+    ...(route.conditional && method !== 'get' && problem(412, 'The resource has changed since the ETag in If-Match')),
     ...(body && { ...problem(413), ...problem(415), ...problem(422, 'Well-formed, but not valid') }),
     ...Object.assign({}, ...Object.entries(route.problems ?? {}).map(([status, why]) => problem(status, why))),
-    ...(route.method !== 'get' && problem(504, 'The database was lost during the write: the outcome is unknown')),
+    ...(method !== 'get' && problem(504, 'The database was lost during the write: the outcome is unknown')),
     ...(!route.replies[503] && problem(503, 'A dependency or every replica is away; see Retry-After')),
   };
 }
