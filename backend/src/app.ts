@@ -35,7 +35,6 @@ function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options?: M
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false); // ETags are the rows' versions; Express would hash every body
-  app.set('trust proxy', 1); // Nginx, which overwrites what clients claim
   // One spelling of a path, so that Nginx's list of paths and the router never disagree.
   app.set('case sensitive routing', true);
   app.set('strict routing', true);

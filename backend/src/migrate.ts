@@ -1,24 +1,25 @@
 /** The one-shot process that runs before the replicas: roles, then migrations. Exit code 0: the database is up to date. */
-import { pino } from 'pino';
 import { loadMigrationConfig } from './config.ts';
 import { createDatabase } from './platform/database/client.ts';
 import { migrate } from './platform/database/migrate.ts';
+import { createLogger } from './platform/logger.ts';
 
-const logger = pino({ base: { instance: 'migrate' }, messageKey: 'message', timestamp: pino.stdTimeFunctions.isoTime });
+const logger = createLogger('migrate');
+const config = loadMigrationConfig(process.env);
+const db = createDatabase({
+  url: config.DATABASE_ADMIN_URL,
+  poolMax: 1,
+  applicationName: 'migrate',
+  logger,
+  // An index on a large table may take its time; nobody waits for an answer here.
+  bounded: false,
+});
 try {
-  const config = loadMigrationConfig(process.env);
-  const db = createDatabase({
-    url: config.DATABASE_ADMIN_URL,
-    poolMax: 1,
-    applicationName: 'migrate',
-    logger,
-    // An index on a large table may take its time; nobody waits for an answer here.
-    bounded: false,
-  });
   const applied = await migrate(db, { app: config.DATABASE_APP_PASSWORD, metrics: config.DATABASE_METRICS_PASSWORD });
-  await db.destroy();
   logger.info({ applied }, applied.length > 0 ? 'migrations applied' : 'nothing to migrate');
 } catch (error) {
-  logger.fatal(error, 'migration failed; nothing of the failed run was kept');
+  logger.fatal(error, 'migration failed: none of its migrations was kept');
   process.exitCode = 1;
+} finally {
+  await db.destroy();
 }

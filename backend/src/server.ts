@@ -2,7 +2,6 @@
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Express } from 'express';
-import { pino } from 'pino';
 import { createApp, createDebugApp } from './app.ts';
 import { loadConfig } from './config.ts';
 import { createCache, noCache } from './platform/cache/cache.ts';
@@ -10,22 +9,20 @@ import { createRedis } from './platform/cache/redis.ts';
 import { checkPoolBudget, createDatabase } from './platform/database/client.ts';
 import { isMigrated } from './platform/database/migrate.ts';
 import type { Deps } from './platform/deps.ts';
+import { answerClientError } from './platform/http/client-error.ts';
 import { drain } from './platform/http/shutdown.ts';
 import type { Lifecycle } from './platform/lifecycle.ts';
+import { createLogger } from './platform/logger.ts';
 import { createMetrics } from './platform/metrics/metrics.ts';
 
 /** Longer than Nginx keeps an idle connection (60 s): else the replica closes one just as Nginx sends a request on it. */
 const KEEP_ALIVE_MS = 75_000;
+/** More than Nginx lets through (4 x 8 KiB) with what it adds: it should refuse, in one way, for all replicas. */
+const MAX_HEADER_BYTES = 64 * 1024;
 
 const config = loadConfig(process.env);
 const instance = config.INSTANCE_NAME;
-const logger = pino({
-  level: config.LOG_LEVEL,
-  base: { instance },
-  messageKey: 'message',
-  timestamp: pino.stdTimeFunctions.isoTime,
-  formatters: { level: (label) => ({ level: label }) },
-});
+const logger = createLogger(instance, config.LOG_LEVEL);
 // Nobody knows what state the process is in after an error that nobody caught: say it and let the supervisor restart it.
 process.on('uncaughtException', (error) => {
   logger.fatal(error, 'uncaught error');
@@ -44,7 +41,8 @@ const deps: Deps = { db, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
 
 function listen(app: Express, port: number, host: string): Promise<Server> {
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, app);
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
+  server.on('clientError', answerClientError);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => resolve(server));
@@ -68,6 +66,7 @@ let debug: Server | undefined;
 
 async function stop(signal: string): Promise<void> {
   if (lifecycle.phase === 'draining') return;
+  if (lifecycle.phase === 'starting') process.exit(0); // nobody has been promised anything yet
   lifecycle.phase = 'draining';
   logger.info({ signal }, 'draining');
   if (traffic) await drain(traffic);

@@ -29,6 +29,7 @@ const CASES: [string, number, Send][] = [
   ['JSON null', 422, (client) => post(client, 'null')],
   ['__proto__ as a field', 422, (client) => post(client, '{"title":"x","__proto__":{"admin":true}}')],
   ['500,000 nested arrays', 422, (client) => post(client, `{"title":${'['.repeat(500_000)}${']'.repeat(500_000)}}`)],
+  ['90,000 unknown fields', 422, (client) => post(client, `{${Array.from({ length: 90_000 }, (_, n) => `"${n}":1`)}}`)],
   ['constructor as a field', 422, (client) => post(client, '{"title":"x","constructor":{}}')],
   ['a body of 2 MiB', 413, (client) => client.post('/items').send({ title: 'x'.repeat(2 * 1024 * 1024) })],
   ['no content type', 415, (client) => client.post('/items').unset('Content-Type')],

@@ -1,4 +1,5 @@
 /** What clients see while a dependency or a replica is away. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { connect } from '../support/api.ts';
 import { type RunningServer, startPostgres, until } from '../support/servers.ts';
@@ -70,6 +71,43 @@ test('When PostgreSQL hangs, then the answer is 503 instead of none, and all rec
     signal('SIGCONT');
   }
   await until('recovery', async () => (await get('/items')).ok && (await get('/items')).ok);
+});
+
+test('When a frozen connection gives up on a write, then no later write is acknowledged and lost on it', async () => {
+  // A new replica has one connection, which the second write would otherwise take over from the first.
+  const replica = await startReplica('frozen', stack.postgres, stack.redis);
+  const write = (method: string, path: string, body: unknown) =>
+    fetch(replica.url + path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
+  const db = connect(`${stack.postgres.adminUrl}/postgres`, 1);
+  const { rows } = await sql<{ pid: number }>`
+    select pid from pg_stat_activity where application_name = 'frozen'`.execute(db);
+  expect(rows.length).toBeGreaterThan(0);
+  const signal = (name: NodeJS.Signals) => {
+    for (const { pid } of rows) {
+      try {
+        process.kill(pid, name);
+      } catch {} // the connection has ended meanwhile
+    }
+  };
+  signal('SIGSTOP');
+  try {
+    expect((await write('PUT', '/kv', { key: 'frozen', value: 'v' })).status).toBe(504);
+    const created = write('POST', '/items', { title: 'acknowledged' });
+    await sleep(500);
+    signal('SIGCONT');
+    const answer = await created;
+    expect(answer.status).toBe(201);
+    const { id } = await json(answer);
+    // Longer than a transaction that nobody commits may live.
+    for (let n = 0; n < 8; n++) {
+      expect((await get(`/items/${id}`)).status).toBe(200);
+      await sleep(500);
+    }
+  } finally {
+    signal('SIGCONT');
+    await db.destroy();
+    await replica.stop();
+  }
 });
 
 test('When Redis stops, then items and cached reads go on, cached writes say 503 and change nothing, and it recovers', async () => {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
 import { type Kysely, sql } from 'kysely';
 import { pino } from 'pino';
 import supertest from 'supertest';
@@ -108,9 +107,4 @@ export function expectProblem(response: supertest.Response, status: number): voi
   });
   expect(response.body.request_id).toBe(response.headers['x-request-id']);
   expect(response.text).not.toMatch(/\bat .*\.(ts|js):\d|select |insert |postgres/i);
-}
-
-export function addressOf(server: Server): string {
-  const { port } = server.address() as { port: number };
-  return `http://127.0.0.1:${port}`;
 }

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { type Route, route, routes } from '../../platform/http/route.ts';
 import { openApiDocument } from '../../platform/openapi/document.ts';
@@ -36,14 +38,19 @@ const TYPES = {
 } as const;
 type FileName = keyof typeof TYPES;
 
+const isFile = (name: string): name is FileName => Object.hasOwn(TYPES, name);
+
 export function docsRoutes(endpoints: () => readonly Route[]) {
-  const { version } = JSON.parse(readFileSync(resolve('swagger-ui-dist/package.json'), 'utf8'));
   // Read once and kept: they never change while the process lives.
-  const files = new Map<FileName, Buffer>([['start.js', Buffer.from(START)]]);
+  const files = new Map<FileName, { bytes: Buffer; version: string }>();
   const file = (name: FileName) => {
-    const bytes = files.get(name) ?? readFileSync(resolve(`swagger-ui-dist/${name}`));
-    files.set(name, bytes);
-    return bytes;
+    let found = files.get(name);
+    if (!found) {
+      const bytes = name === 'start.js' ? Buffer.from(START) : readFileSync(resolve(`swagger-ui-dist/${name}`));
+      found = { bytes, version: createHash('sha256').update(bytes).digest('base64url') };
+      files.set(name, found);
+    }
+    return found;
   };
   let document: unknown;
   return routes('Documentation', [
@@ -72,21 +79,15 @@ export function docsRoutes(endpoints: () => readonly Route[]) {
       method: 'get',
       path: '/docs/:file',
       summary: 'A file of the interactive page',
-      input: {
-        params: Joi.object<{ file: FileName }, true>({
-          file: Joi.string()
-            .valid(...Object.keys(TYPES))
-            .required(),
-        }),
-      },
+      input: { params: Joi.object<{ file: string }, true>({ file: Joi.string().required() }) },
       conditional: true,
       replies: { 200: { description: 'The file' } },
-      handle: ({ params }) => ({
-        status: 200,
-        body: file(params.file),
-        headers: { 'Content-Type': TYPES[params.file] },
-        version,
-      }),
+      problems: { 404: 'There is no such file' },
+      handle: ({ params }) => {
+        if (!isFile(params.file)) throw notFound('file');
+        const { bytes, version } = file(params.file);
+        return { status: 200, body: bytes, headers: { 'Content-Type': TYPES[params.file] }, version };
+      },
     }),
   ]);
 }

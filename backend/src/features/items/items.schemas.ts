@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { ItemsTable } from '../../platform/database/schema.ts';
-import { Joi } from '../../platform/http/joi.ts';
+import { Joi, uuid } from '../../platform/http/joi.ts';
 import { pageQuery, timestampKey } from '../../platform/http/paging.ts';
 
 export type Item = Omit<Selectable<ItemsTable>, 'version'>;
@@ -20,7 +20,7 @@ export interface ItemQuery {
   cursor?: [created_at: string, id: string];
 }
 
-const id = Joi.string().uuid().required();
+const id = uuid().required();
 const title = Joi.string().trimmed().characters(1, 200);
 const description = Joi.string().characters(0, 4000).allow(null, '');
 const status = Joi.string().valid('pending', 'in_progress', 'done');

@@ -73,6 +73,9 @@ describe('GET /items/{id}', () => {
     expectProblem(await api.api.get(`/items/${ABSENT}`), 404);
     const malformed = await api.api.get('/items/not-a-uuid');
     expectProblem(malformed, 400);
+    for (const id of [`(${ABSENT})`, `{${ABSENT}}`, ABSENT.replaceAll('-', ''), ABSENT.replaceAll('-', ':')]) {
+      expectProblem(await api.api.get(`/items/${encodeURIComponent(id)}`), 400);
+    }
     expect(malformed.body.errors).toEqual([{ in: 'path', path: 'id', message: expect.any(String) }]);
   });
 });
@@ -92,7 +95,7 @@ describe('PUT /items/{id}', () => {
   test('writes only over the version that If-Match names', async () => {
     const { id } = await create();
     const etag = (await api.api.get(`/items/${id}`)).headers.etag as string;
-    for (const stale of ['"1"', `W/${etag}`, '"a,b"', '"99999999999999999999999"']) {
+    for (const stale of ['"1"', `W/${etag}`, '"a,b"', `"0${etag.slice(1)}`, '"99999999999999999999999"']) {
       expectProblem(await api.api.put(`/items/${id}`).set('If-Match', stale).send({ title: 'lost' }), 412);
     }
     expect(await stored(id)).toMatchObject({ title: 'a title' });

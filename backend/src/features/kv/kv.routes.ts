@@ -45,7 +45,13 @@ export const kvRoutes = (deps: Deps) =>
       problems: { 404: 'There is no such key' },
       async handle({ query: { key, ...list } }) {
         if (key === undefined) {
-          const { rows, next } = page(await listPairs(deps.db, list), list.limit, (row) => [row.key]);
+          const found = await listPairs(deps.db, list);
+          const { rows, next } = page(
+            found,
+            list.limit,
+            (row) => [row.key],
+            (row) => Buffer.byteLength(row.value),
+          );
           return { status: 200, body: { data: rows }, next };
         }
         const { value: found, outcome } = await readPair(deps, key);

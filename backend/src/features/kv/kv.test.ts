@@ -106,6 +106,17 @@ describe('PUT and GET /kv', () => {
   });
 });
 
+test('counts reads by their outcome', async () => {
+  await put('counted', 'v');
+  await warm('counted');
+  const { text } = await api.replicas[0].debug.get('/metrics');
+  const count = (outcome: string) =>
+    Number(new RegExp(`^cache_reads_total\\{.*outcome="${outcome}".*\\} (\\d+)`, 'm').exec(text)?.[1]);
+  expect(text).toContain('cache="kv"');
+  expect(count('hit')).toBeGreaterThan(0);
+  expect(count('miss')).toBeGreaterThan(0);
+});
+
 describe('DELETE /kv', () => {
   test('says whether there was one, and no replica finds it afterwards', async () => {
     await put('gone', 'x');
@@ -142,6 +153,31 @@ describe('GET /kv without a key', () => {
     const next = /<([^>]+)>; rel="next"/.exec(first.headers.link as string)?.[1] as string;
     const second = await api.api.get(next);
     expect([keys(first.body), keys(second.body), second.headers.link]).toEqual([['a1', 'a2'], ['a_3'], undefined]);
+  });
+
+  test('keeps everything after the first question mark', async () => {
+    for (const key of ['q?1', 'q?2', 'qX']) await put(key, '');
+    const first = await api.api.get('/kv?prefix=q?&limit=1');
+    const next = /<([^>]+)>/.exec(first.headers.link as string)?.[1] as string;
+    const second = await api.api.get(next);
+    expect([keys(first.body), keys(second.body), second.headers.link]).toEqual([['q?1'], ['q?2'], undefined]);
+    expectProblem(await api.api.delete('/kv?key=q?%ff'), 400);
+    await api.db.deleteFrom('kv').where('key', 'like', 'q%').execute();
+  });
+
+  test('ends a page of large values early, and loses none', async () => {
+    const large = Array.from({ length: 40 }, (_, n) => `large ${String(n).padStart(2, '0')}`);
+    for (const key of large) await put(key, 'v'.repeat(65_536));
+    const seen: string[] = [];
+    let pages = 0;
+    for (let next: string | undefined = '/kv?prefix=large&limit=200'; next; pages++) {
+      const response = await api.api.get(next);
+      expect(response.text.length).toBeLessThan(2 * 1024 * 1024);
+      seen.push(...keys(response.body));
+      next = /<([^>]+)>/.exec((response.headers.link as string | undefined) ?? '')?.[1];
+    }
+    expect([seen, pages]).toEqual([large, 3]);
+    await api.db.deleteFrom('kv').where('key', 'like', 'large%').execute();
   });
 
   test('refuses a key together with a list, and parameters that it does not know', async () => {

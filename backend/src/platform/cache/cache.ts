@@ -12,7 +12,7 @@ export type CacheOutcome = 'HIT' | 'MISS' | 'BYPASS';
 
 export interface Cache {
   /**
-   * The cached answer of `key`, or what `load` reads from the database. `load` must return plain JSON (null included:
+   * The cached answer of `key` ("kv:greeting"; the part before the colon is the label in the metrics), or what `load` reads from the database. `load` must return plain JSON (null included:
    * "there is none" is an answer too) and must read from the database, never from another cache.
    */
   read<T>(key: string, load: () => Promise<T>): Promise<{ value: T; outcome: CacheOutcome }>;
@@ -81,10 +81,12 @@ export function createCache(client: RedisClient, metrics: Metrics): Cache {
     async read<T>(key: string, load: () => Promise<T>) {
       const token = randomUUID();
       const [found, payload] = await lookUp(key, token);
-      if (found === 'HIT') return { value: JSON.parse(payload) as T, outcome: found };
+      const outcome = found === 'LEASE' ? 'MISS' : found;
+      metrics.cacheReads.inc({ cache: key.slice(0, key.indexOf(':')), outcome: outcome.toLowerCase() });
+      if (found === 'HIT') return { value: JSON.parse(payload) as T, outcome };
       const value = await load();
       if (found === 'LEASE') fill(key, token, JSON.stringify(value));
-      return { value, outcome: found === 'LEASE' ? 'MISS' : 'BYPASS' };
+      return { value, outcome };
     },
 
     async write(db, work) {

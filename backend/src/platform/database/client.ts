@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import { Pool, types } from 'pg';
+import { Client, Pool, types } from 'pg';
 import type { Logger } from 'pino';
 import type { Database } from './schema.ts';
 
@@ -29,10 +29,29 @@ const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transa
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
 const QUERY_TIMEOUT_MS = 4500;
 
+/**
+ * Ends its connection when a query is given up (QUERY_TIMEOUT_MS). node-postgres only forgets the query: PostgreSQL may still
+ * run it, and the next user of the connection would get its place in line. A BEGIN that was given up and then ran left the
+ * next INSERT in a transaction that nobody committed: acknowledged, and lost.
+ */
+class DroppingClient extends Client {
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
+  override query(...args: any[]): any {
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    const result = (super.query as any)(...args);
+    result?.catch?.((error: Error) => {
+      // biome-ignore lint/suspicious/noExplicitAny: not in the public types
+      if (error.message === 'Query read timeout') (this as any).connection.stream.destroy();
+    });
+    return result;
+  }
+}
+
 /** A pool of connections with a bound on every wait: for a connection 2 s (then 503, never a hang), for the rest LIMITS. */
 export function createDatabase(options: DatabaseOptions): Kysely<Database> {
   const bounded = options.bounded ?? true;
   const pool = new Pool({
+    Client: DroppingClient,
     connectionString: options.url,
     max: options.poolMax,
     application_name: options.applicationName,

@@ -27,9 +27,9 @@ export async function isMigrated<T>(db: Kysely<T>): Promise<boolean> {
 }
 
 /**
- * Makes the roles and runs what is missing, all in one transaction per run of migrations. Runs that start at the same
- * time wait for each other: Kysely takes its own lock only after it has created its tables, and two concurrent
- * "create table if not exists" can fail with a duplicate key.
+ * Makes the roles (with their passwords, also when they exist), then runs the missing migrations in one transaction.
+ * Runs on one database that start at the same time wait for each other: Kysely takes its own lock only after it has
+ * created its tables, and two concurrent "create table if not exists" can fail with a duplicate key.
  * @param db connected as the owner of the database (the superuser, or one who may create roles)
  * @returns the names of the migrations that this run applied
  */

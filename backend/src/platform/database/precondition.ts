@@ -7,6 +7,6 @@ export type Precondition = undefined | '*' | readonly string[];
 export function versionMatches(precondition: Precondition): RawBuilder<SqlBool> {
   if (precondition === undefined || precondition === '*') return sql`true`;
   // Tags of another form than ours name no version of this row.
-  const versions = precondition.filter((version) => /^\d{1,18}$/.test(version));
+  const versions = precondition.filter((version) => /^[1-9]\d{0,17}$/.test(version));
   return sql`version = any(${versions}::bigint[])`;
 }

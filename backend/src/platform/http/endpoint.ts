@@ -3,7 +3,7 @@ import type { Schema, ValidationError } from 'joi';
 import { jsonBody } from './body.ts';
 import { isNotModified, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
-import { nextLink } from './paging.ts';
+import { nextLink, splitUrl } from './paging.ts';
 import type { Answer, Route } from './route.ts';
 
 export interface MountOptions {
@@ -57,8 +57,15 @@ function endpoint(route: Route, options: MountOptions): RequestHandler {
   };
 }
 
+/** No body of ours has more fields, and no client reads more errors: a million of either would hold up all others. */
+const MAX_FIELDS = 100;
+const MAX_ERRORS = 20;
+
 /** 422 for a body that is well-formed but wrong; 400 for what stands in the URL. */
 function check(where: InputError['in'], schema: Schema, value: unknown): unknown {
+  if (where === 'body' && typeof value === 'object' && Object.keys(value ?? {}).length > MAX_FIELDS) {
+    throw new HttpError(422, `the body has more than ${MAX_FIELDS} fields`);
+  }
   // A body is JSON, which has types: "5" is not 5. A URL has only text.
   const result = schema.validate(value, { abortEarly: false, convert: where !== 'body', errors: { label: false } });
   if (!result.error) return result.value;
@@ -68,14 +75,15 @@ function check(where: InputError['in'], schema: Schema, value: unknown): unknown
 }
 
 function inputErrors(where: InputError['in'], error: ValidationError): InputError[] {
-  return error.details.map((detail) => ({ in: where, path: detail.path.join('.'), message: detail.message }));
+  return error.details
+    .slice(0, MAX_ERRORS)
+    .map((detail) => ({ in: where, path: detail.path.join('.'), message: detail.message }));
 }
 
 /** @throws HttpError 400 for bytes that are not UTF-8, which Node would silently turn into U+FFFD */
 function readQuery(request: Request): unknown {
-  const [, query = ''] = request.url.split('?', 2);
   try {
-    decodeURIComponent(query);
+    decodeURIComponent(splitUrl(request.url).query);
   } catch {
     throw new HttpError(400, 'the query is not valid percent-encoded UTF-8');
   }

@@ -10,6 +10,9 @@ export interface StringSchema<T = string> extends Base.StringSchema<T> {
   bytes(min: number, max: number): this;
 }
 
+/** A uuid as the database writes it: not in braces, not without hyphens. */
+export const uuid = () => Joi.string().uuid({ separator: '-', wrapper: false });
+
 interface Root extends Omit<Base.Root, 'string'> {
   string<T = string>(): StringSchema<T>;
 }

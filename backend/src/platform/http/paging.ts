@@ -46,16 +46,42 @@ export function pageQuery(...sortKey: AnySchema[]) {
   };
 }
 
-/** A page and the cursor of the next one. Ask the database for `limit + 1` rows: the surplus one tells that there is a next. */
-export function page<Row>(rows: readonly Row[], limit: number, sortKeyOf: (row: Row) => Cursor) {
-  const last = rows[limit - 1];
-  const next = rows.length > limit && last !== undefined ? sortKeyOf(last) : undefined;
-  return { rows: rows.slice(0, limit), next };
+/** A page of large rows ends early, so that 200 of them do not make an answer that takes the replica's memory. */
+const MAX_PAGE_BYTES = 1024 * 1024;
+
+/**
+ * A page and the cursor of the next one. Ask the database for `limit + 1` rows: the surplus one tells that there is a next.
+ * @param sizeOf bytes of a row, where rows may be large
+ */
+export function page<Row>(
+  rows: readonly Row[],
+  limit: number,
+  sortKeyOf: (row: Row) => Cursor,
+  sizeOf?: (row: Row) => number,
+) {
+  let count = Math.min(rows.length, limit);
+  if (sizeOf) {
+    let bytes = 0;
+    const tooMany = rows.findIndex((row, n) => {
+      bytes += sizeOf(row);
+      return n > 0 && bytes > MAX_PAGE_BYTES;
+    });
+    if (tooMany > 0) count = Math.min(count, tooMany);
+  }
+  const last = rows[count - 1];
+  const next = rows.length > count && last !== undefined ? sortKeyOf(last) : undefined;
+  return { rows: rows.slice(0, count), next };
+}
+
+/** At the first "?": a later one is part of the query. */
+export function splitUrl(url: string): { path: string; query: string } {
+  const mark = url.indexOf('?');
+  return mark < 0 ? { path: url, query: '' } : { path: url.slice(0, mark), query: url.slice(mark + 1) };
 }
 
 /** The value of the Link header (RFC 8288) of a page: the same request, one page on. */
 export function nextLink(url: string, cursor: Cursor): string {
-  const [path, query] = url.split('?', 2);
+  const { path, query } = splitUrl(url);
   const parameters = new URLSearchParams(query);
   parameters.set('cursor', encode(cursor));
   return `<${path}?${parameters}>; rel="next"`;

@@ -31,6 +31,7 @@ export function openApiDocument(routes: readonly Route[]): Json {
       license: { name: 'Unlicense', identifier: 'Unlicense' },
     },
     servers: [{ url: '/' }],
+    security: [],
     tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
     paths,
     components: { schemas: { Problem: PROBLEM } },
