@@ -8,8 +8,9 @@ export function errorHandler(logger: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     const problem = toHttpError(error, isSafe(request.method));
     const requestId = response.locals.requestId as string;
-    if (problem.status >= 500) {
-      const log = { err: problem.cause ?? error, request_id: requestId, route: response.locals.route };
+    // An HttpError that a handler threw says all there is to say; what caused one, or a bug, needs its stack.
+    if (problem.status >= 500 && problem.cause) {
+      const log = { err: problem.cause, request_id: requestId, route: response.locals.route };
       // A dependency that is away is told by /health and the metrics; only a bug needs someone to act.
       if (problem.status === 500) logger.error(log, 'unexpected error');
       else logger.warn(log, problem.message);
