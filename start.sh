@@ -84,6 +84,7 @@ mkdir -p "$DATA/logs"
 case $COMMAND in up | restart | rebuild) lock ;; esac
 choose_way
 if [ "$COMMAND" = up ]; then
+    [ "$WAY$WANTED_WAY$LAST_WAY" != native ] || ! command -v docker >/dev/null || say "Docker is here but does not answer: starting natively."
     make_env
     DEV=$WANTED_DEV
     [ -z "$WANTED_REPLICAS" ] || REPLICAS=$WANTED_REPLICAS
@@ -92,7 +93,6 @@ else
     [ -n "$RUNNING" ] || { warn "The stack is not running: ./start.sh"; exit 1; }
 fi
 read_env
-[ -z "$WANTED_REPLICAS" ] || set_env REPLICAS "$WANTED_REPLICAS"
 "${WAY}_prepare"
 if [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
     for service in "${arguments[@]}"; do
@@ -117,6 +117,7 @@ case $COMMAND in
         rm -f "$DATA/fingerprint"
         "${WAY}_up"
         trap - EXIT
+        [ -z "$WANTED_REPLICAS" ] || set_env REPLICAS "$WANTED_REPLICAS" # only now: a start that was refused changes nothing
         write_state
         fingerprint >"$DATA/fingerprint"
         print_urls ;;

@@ -23,6 +23,7 @@ if [ -n "$RUNNING" ]; then
     step "stopping ($WAY)" "${WAY}_down"
 else
     say "The stack is not running."
+    [ "$WAY" != native ] || native_end_orphans
 fi
 if [ $remove = 1 ]; then
     names=$("${WAY}_volumes")

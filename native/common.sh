@@ -24,9 +24,10 @@ source_checksum() { checksum_files backend/src backend/package.json backend/pack
 # --- npm ------------------------------------------------------------------------------------------------------------
 
 NODE=$ROOT/backend/node_modules/.bin/node # from the npm package `node`: the same major everywhere, whatever the machine has
+require_npm() { command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer, which brings it"; }
 install_dependencies() {
     local lock=$ROOT/backend/node_modules/.package-lock.json # npm writes it when an installation is complete
-    command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer (with npm), for example Debian's packages nodejs and npm"
+    require_npm
     if [ ! "$lock" -nt "$ROOT/backend/package-lock.json" ] || [ ! -x "$NODE" ] || [ ! -e "$ROOT/backend/node_modules/.bin/tsc" ]; then
         step 'installing npm packages (and Node 24)' npm --prefix "$ROOT/backend" ci --no-audit
     fi
@@ -35,12 +36,13 @@ install_dependencies() {
 
 # --- .env ---------------------------------------------------------------------------------------------------------
 
-setting_names() { sed -n 's/^\([A-Z_][A-Z_0-9]*\)=.*/\1/p' "$ROOT/.env.example"; }
+names_in() { sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/\1/p' "$1"; }
+setting_names() { names_in "$ROOT/.env.example"; }
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 with_secret() { case $1 in *_PASSWORD=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
 
 make_env() {
-    local line name added=
+    local line name bad added=
     if [ ! -e "$ROOT/.env" ]; then
         ! "${WAY}_data_exists" || die "there is data of an earlier start, but .env with its passwords is gone: put .env back, or begin anew with ./stop.sh --volumes"
         ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
@@ -48,8 +50,18 @@ make_env() {
         say "Made .env with random passwords."
         return
     fi
+    bad=$(grep -nvE '^[A-Za-z_][A-Za-z_0-9]*=|^[[:space:]]*(#.*)?$' "$ROOT/.env" | head -n 1) || true
+    [ -z "$bad" ] || die ".env, line ${bad%%:*} is not NAME=value: ${bad#*:}"
+    for name in $(names_in "$ROOT/.env"); do
+        case $name in COMPOSE_* | DOCKER_*) continue ;; esac # Compose itself reads these
+        setting_names | grep -Fx "$name" >/dev/null || warn "warning: .env sets $name, which nothing reads"
+    done
     for name in $(setting_names); do
         grep -q "^$name=" "$ROOT/.env" && continue
+        case $name in
+            PGADMIN_PASSWORD) ;;
+            *_PASSWORD) ! "${WAY}_data_exists" || die "$name is not in .env, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes" ;;
+        esac
         [ -z "$(tail -c 1 "$ROOT/.env")" ] || echo >>"$ROOT/.env" # the last line may have no end
         with_secret "$(grep "^$name=" "$ROOT/.env.example")" >>"$ROOT/.env"
         added="$added $name"
@@ -74,8 +86,11 @@ read_env() {
             printf -v "$name" '%s' "$value"
         fi
         case $name in
-            *_PASSWORD) case ${!name} in *[!A-Za-z0-9_-]* | '') die "$name must have letters, digits, - and _ only, and not be empty: see .env" ;; esac ;;
-            *_PORT | *_PORT_BASE | DATABASE_POOL_MAX | POSTGRES_MAX_CONNECTIONS)
+            *_PASSWORD) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
+            LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
+            REDIS_MAXMEMORY) [[ ${!name} =~ ^[0-9]+([kmg]b?)?$ ]] || die "REDIS_MAXMEMORY=$REDIS_MAXMEMORY is no size such as 64mb: see .env" ;;
+            LIMIT_RATE) [[ ${!name} =~ ^[1-9][0-9]*r/[sm]$ ]] || die "LIMIT_RATE=$LIMIT_RATE is no rate such as 1000r/s: see .env" ;;
+            *_PORT | *_PORT_BASE | DATABASE_POOL_MAX | POSTGRES_MAX_CONNECTIONS | LIMIT_BURST | LIMIT_CONNECTIONS)
                 case ${!name} in '' | *[!0-9]* | ??????*) die "$name=${!name} is not a number: see .env" ;; esac ;;
         esac
     done

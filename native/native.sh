@@ -15,6 +15,38 @@ native_is_running() { # [PID]
     [ -n "$pid" ] || pid=$(cat "$DATA/supervisord.pid" 2>/dev/null) || return 1
     grep -Fq "$RUN/supervisord.conf" "/proc/$pid/cmdline" 2>/dev/null
 }
+# Processes of this clone that no supervisord looks after, because it was killed: found by the folder they run in. Each
+# user is asked for its own, because root in a container may not look into another user's process.
+native_orphans() {
+    local services user
+    services=$(cd -P "$SERVICES" 2>/dev/null && pwd) || return 0
+    for user in $([ "$IS_ROOT" = 0 ] && id -un || echo root postgres redis nobody); do
+        id "$user" >/dev/null 2>&1 || continue
+        # shellcheck disable=SC2016 # the inner shell is to expand these
+        as_user "$user" bash -c '
+            for link in /proc/[0-9]*/cwd; do
+                pid=${link#/proc/} pid=${pid%/cwd}
+                case $(readlink "$link" 2>/dev/null) in
+                    "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx) echo "$pid" ;; esac ;;
+                    "$1") ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$2" | grep -Eq "(dist/server.js|src/server.ts)" || echo "$pid" ;;
+                esac
+            done' "$services" "$ROOT/backend" "${NODE:?}"
+    done
+}
+native_end_orphans() {
+    local pid signal deadline=$((SECONDS + 20))
+    ! native_is_running || return 0
+    [ -n "$(native_orphans)" ] || return 0
+    say "Ending what a supervisord that was killed left behind."
+    for signal in INT TERM; do # INT: PostgreSQL then does not wait for its clients
+        for pid in $(native_orphans); do kill "-$signal" "$pid" 2>/dev/null || true; done
+        sleep 1
+    done
+    while [ -n "$(native_orphans)" ]; do
+        [ $SECONDS -lt $deadline ] || die "these processes do not end: $(native_orphans | tr '\n' ' ')"
+        sleep 0.5
+    done
+}
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
 native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
 native_services() { printf '%s\n' postgres redis migrate; backends; echo nginx; }
@@ -193,7 +225,7 @@ EOF
             for ((i = 1; i <= REPLICAS; i++)); do
                 program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
             done
-            program nginx root QUIT 35 / "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
+            program nginx root QUIT 35 "$SERVICES/nginx" "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
         } >"$RUN/programs.new"
         redis_config >"$SERVICES/redis/redis.conf"
     )
@@ -288,6 +320,8 @@ native_wait() {
 
 native_up() {
     local lowest name
+    native_end_orphans
+    require_npm
     install_packages nginx postgresql redis-server supervisor gettext-base || exit 1
     native_find_postgres
     lowest=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
@@ -366,6 +400,9 @@ native_down() {
 }
 native_volumes() { [ ! -e "$LINK" ] || echo "$SERVICES"; }
 native_remove_data() {
+    local target pid
+    pid=$(head -n 1 "$SERVICES/postgres/postmaster.pid" 2>/dev/null) || true
+    [ -z "$pid" ] || [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != postgres ] || die "PostgreSQL (pid $pid) still runs on this data: end it first"
     case $SERVICES in "/var/lib/$PROJECT/"?*) rm -rf "$SERVICES"; rmdir "/var/lib/$PROJECT" 2>/dev/null || true ;; esac
     rm -rf "$LINK" "$RUN"
 }

@@ -20,7 +20,7 @@ install_packages() {
     for name; do has_program_of "$name" || missing+=("$name"); done
     [ ${#missing[@]} -gt 0 ] || return 0
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/packages.sh
-    echo "Missing on this machine: ${missing[*]}. They are the programs that the stack is made of; their own services stay off."
+    echo "Missing on this machine: ${missing[*]}. The stack and its tests are made of them; their own services stay off."
     command -v apt-get >/dev/null || { echo "error: there is no apt-get here: install these with your package manager: ${missing[*]}" >&2; return 1; }
     if [ "$(id -u)" = 0 ]; then
         bash "$here" "${missing[@]}"

@@ -53,7 +53,7 @@ async function waitUntilMigrated(): Promise<void> {
   for (let announced = false; ; announced = true) {
     try {
       if (await isMigrated(db)) return;
-      if (!announced) logger.info('waiting for the migrations');
+      if (!announced) logger.warn('waiting for the migrations, which ./start.sh and npm run dev apply when they start');
     } catch (err) {
       if (!announced) logger.info({ err }, 'waiting for the database');
     }
