@@ -119,7 +119,7 @@ case $COMMAND in
         trap - EXIT
         [ -z "$WANTED_REPLICAS" ] || set_env REPLICAS "$WANTED_REPLICAS" # only now: a start that was refused changes nothing
         write_state
-        fingerprint >"$DATA/fingerprint"
+        echo "$now" >"$DATA/fingerprint" # of what was started: a source may have changed meanwhile
         print_urls ;;
     status) print_states ;;
     kill)

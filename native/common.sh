@@ -41,10 +41,13 @@ setting_names() { names_in "$ROOT/.env.example"; }
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 with_secret() { case $1 in *_PASSWORD=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
 
+# New passwords would lock the stack out of the data that was made with the old ones.
+forbid_new_passwords() { ! "${WAY}_data_exists" || die "$1, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes"; }
+
 make_env() {
     local line name bad added=
     if [ ! -e "$ROOT/.env" ]; then
-        ! "${WAY}_data_exists" || die "there is data of an earlier start, but .env with its passwords is gone: put .env back, or begin anew with ./stop.sh --volumes"
+        forbid_new_passwords ".env with its passwords is gone"
         ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
         mv "$ROOT/.env.new" "$ROOT/.env"
         say "Made .env with random passwords."
@@ -60,7 +63,7 @@ make_env() {
         grep -q "^$name=" "$ROOT/.env" && continue
         case $name in
             PGADMIN_PASSWORD) ;;
-            *_PASSWORD) ! "${WAY}_data_exists" || die "$name is not in .env, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes" ;;
+            *_PASSWORD) forbid_new_passwords "$name is not in .env" ;;
         esac
         [ -z "$(tail -c 1 "$ROOT/.env")" ] || echo >>"$ROOT/.env" # the last line may have no end
         with_secret "$(grep "^$name=" "$ROOT/.env.example")" >>"$ROOT/.env"

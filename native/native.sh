@@ -18,8 +18,7 @@ native_is_running() { # [PID]
 # Processes of this clone that no supervisord looks after, because it was killed: found by the folder they run in. Each
 # user is asked for its own, because root in a container may not look into another user's process.
 native_orphans() {
-    local services user
-    services=$(cd -P "$SERVICES" 2>/dev/null && pwd) || return 0
+    local user
     for user in $([ "$IS_ROOT" = 0 ] && id -un || echo root postgres redis nobody); do
         id "$user" >/dev/null 2>&1 || continue
         # shellcheck disable=SC2016 # the inner shell is to expand these
@@ -30,7 +29,7 @@ native_orphans() {
                     "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx) echo "$pid" ;; esac ;;
                     "$1") ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$2" | grep -Eq "(dist/server.js|src/server.ts)" || echo "$pid" ;;
                 esac
-            done' "$services" "$ROOT/backend" "${NODE:?}"
+            done' "$SERVICES" "$ROOT/backend" "${NODE:?}"
     done
 }
 native_end_orphans() {
@@ -75,8 +74,8 @@ native_owns() { native_is_running && grep -qx "$1" "$DATA/ports" 2>/dev/null; }
 native_build() { # [force]
     local sum
     install_dependencies
-    sum=$(source_checksum)
     [ "$DEV" = 0 ] || return 0
+    sum=$(source_checksum)
     [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return
     # Aside, not away: a running replica that is restarted meanwhile, or a failed build, still finds a program.
     rm -rf "$DATA/dist.old"; rm -f "$DATA/build"
@@ -400,7 +399,7 @@ native_down() {
 }
 native_volumes() { [ ! -e "$LINK" ] || echo "$SERVICES"; }
 native_remove_data() {
-    local target pid
+    local pid
     pid=$(head -n 1 "$SERVICES/postgres/postmaster.pid" 2>/dev/null) || true
     [ -z "$pid" ] || [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != postgres ] || die "PostgreSQL (pid $pid) still runs on this data: end it first"
     case $SERVICES in "/var/lib/$PROJECT/"?*) rm -rf "$SERVICES"; rmdir "/var/lib/$PROJECT" 2>/dev/null || true ;; esac

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
 import { connect as connectSocket, createServer } from 'node:net';
-import { NGINX_TEMPLATE, startNginx, until } from '../support/servers.ts';
-import { json, type Stack, startStack } from '../support/stack.ts';
+import { listenAnywhere, NGINX_TEMPLATE, startNginx, until } from '../support/servers.ts';
+import { json, type Stack, sendJson, startStack } from '../support/stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
@@ -12,12 +12,7 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 const get = (path: string, headers: Record<string, string> = {}) => fetch(stack.url + path, { headers });
-const send = (method: string, path: string, body: unknown, headers: Record<string, string> = {}) =>
-  fetch(stack.url + path, {
-    method,
-    body: JSON.stringify(body),
-    headers: { 'Content-Type': 'application/json', ...headers },
-  });
+const send = (method: string, path: string, body: unknown) => sendJson(method, stack.url + path, body);
 
 /** Sends bytes that fetch would correct or refuse. @returns everything that came back until the server closed */
 function raw(text: string, port = stack.nginx.port): Promise<string> {
@@ -142,8 +137,7 @@ test('the replica gets none of what the client claims, only what Nginx knows', a
     seen = request.headers;
     response.end();
   }).unref();
-  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
-  const nginx = await startNginx([(echo.address() as { port: number }).port]);
+  const nginx = await startNginx([await listenAnywhere(echo)]);
   const answer = await fetch(`http://127.0.0.1:${nginx.port}/ping`, {
     headers: {
       'X-Request-ID': 'forged',
@@ -163,8 +157,7 @@ test('the replica gets none of what the client claims, only what Nginx knows', a
 
 test('a replica that does not answer costs the client a 503, not its patience', async () => {
   const silent = createServer(() => {}).unref();
-  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-  const nginx = await startNginx([(silent.address() as { port: number }).port]);
+  const nginx = await startNginx([await listenAnywhere(silent)]);
   const answer = await fetch(`http://127.0.0.1:${nginx.port}/ping`, { signal: AbortSignal.timeout(20_000) });
   expect(answer.status).toBe(503);
   await nginx.stop();
@@ -286,8 +279,7 @@ test('a read is repeated when a replica dies under it, a write that was sent is 
       socket.destroy();
     });
   }).unref();
-  await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
-  const { port } = dying.address() as { port: number };
+  const port = await listenAnywhere(dying);
   for (const method of ['GET', 'POST', 'PUT', 'DELETE'] as const) {
     // A new Nginx each time: one that has seen the replica fail would not try it first.
     const nginx = await startNginx([port]);

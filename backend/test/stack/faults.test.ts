@@ -3,7 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { connect } from '../support/api.ts';
 import { type RunningServer, startPostgres, until } from '../support/servers.ts';
-import { json, launchReplica, runMigrations, type Stack, startReplica, startStack } from '../support/stack.ts';
+import {
+  json,
+  launchReplica,
+  runMigrations,
+  type Stack,
+  sendJson,
+  startReplica,
+  startStack,
+} from '../support/stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
@@ -12,13 +20,16 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 
 const get = (path: string) => fetch(stack.url + path);
-const send = (method: string, path: string, body: unknown) =>
-  fetch(stack.url + path, {
-    method,
-    body: JSON.stringify(body),
-    headers: { 'Content-Type': 'application/json' },
-  });
+const send = (method: string, path: string, body: unknown) => sendJson(method, stack.url + path, body);
 const health = async () => json(await get('/health'));
+
+function signalAll(pids: readonly number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch {} // the connection has ended meanwhile
+  }
+}
 
 async function expectUnavailable(answer: Response): Promise<void> {
   expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2']);
@@ -52,13 +63,7 @@ test('When PostgreSQL hangs, then the answer is 503 instead of none, and all rec
   const { rows } = await sql<{ pid: number }>`select pid from pg_stat_activity`.execute(db);
   await db.destroy();
   const pids = [stack.postgres.pid, ...rows.map(({ pid }) => pid)];
-  const signal = (name: NodeJS.Signals) => {
-    for (const pid of pids) {
-      try {
-        process.kill(pid, name);
-      } catch {} // the connection has ended meanwhile
-    }
-  };
+  const signal = (name: NodeJS.Signals) => signalAll(pids, name);
   signal('SIGSTOP');
   try {
     for (let n = 0; n < 2; n++) {
@@ -76,19 +81,16 @@ test('When PostgreSQL hangs, then the answer is 503 instead of none, and all rec
 test('When a frozen connection gives up on a write, then no later write is acknowledged and lost on it', async () => {
   // A new replica has one connection, which the second write would otherwise take over from the first.
   const replica = await startReplica('frozen', stack.postgres, stack.redis);
-  const write = (method: string, path: string, body: unknown) =>
-    fetch(replica.url + path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
+  const write = (method: string, path: string, body: unknown) => sendJson(method, replica.url + path, body);
   const db = connect(`${stack.postgres.adminUrl}/postgres`, 1);
   const { rows } = await sql<{ pid: number }>`
     select pid from pg_stat_activity where application_name = 'frozen'`.execute(db);
   expect(rows.length).toBeGreaterThan(0);
-  const signal = (name: NodeJS.Signals) => {
-    for (const { pid } of rows) {
-      try {
-        process.kill(pid, name);
-      } catch {} // the connection has ended meanwhile
-    }
-  };
+  const signal = (name: NodeJS.Signals) =>
+    signalAll(
+      rows.map(({ pid }) => pid),
+      name,
+    );
   signal('SIGSTOP');
   try {
     expect((await write('PUT', '/kv', { key: 'frozen', value: 'v' })).status).toBe(504);

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { freePort, until } from '../support/servers.ts';
+import { freePort, listenAnywhere, until } from '../support/servers.ts';
 import { json } from '../support/stack.ts';
 
 const repository = path.join(import.meta.dirname, '../../..');
@@ -109,8 +109,7 @@ test('bad arguments and an occupied port are named, and nothing is changed', asy
   expect(failing('start.sh', 'restart', 'nobody')).toMatch(/no such service: nobody/);
   expect(failing('start.sh', '--docker')).toMatch(/running the other way|no Docker/);
   const other = createServer().unref();
-  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
-  const { port } = other.address() as { port: number };
+  const port = await listenAnywhere(other);
   environment = { ...environment, HTTP_PORT: `${port}` };
   expect(failing('start.sh')).toMatch(new RegExp(`port ${port} is in use by .*HTTP_PORT`));
   environment = { ...environment, HTTP_PORT: new URL(url).port };

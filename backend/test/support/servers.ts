@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,22 +24,26 @@ export interface RunningServer {
   /** Sends a signal. */
   signal(name: NodeJS.Signals): void;
   /** Ends it (SIGTERM, or the signal that the server calls fast) and waits until it is gone. */
-  stop(signal?: NodeJS.Signals): Promise<void>;
+  stop(): Promise<void>;
   readonly exited: Promise<number | null>;
 }
 
 const isRoot = process.getuid?.() === 0;
 
-/** A port that is free now. Another process could take it before it is used; a test run then fails, loudly. */
-export function freePort(): Promise<number> {
+/** Lets a server of the test listen on a free port of loopback. @returns the port */
+export function listenAnywhere(server: Server): Promise<number> {
   return new Promise((resolve, reject) => {
-    const server = createServer();
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
   });
+}
+
+/** A port that is free now. Another process could take it before it is used; a test run then fails, loudly. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listenAnywhere(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 const running = new Set<RunningServer>();
@@ -93,8 +97,8 @@ export function run(command: string, args: string[], options: RunOptions): Runni
     port,
     exited,
     signal: (name) => void child.kill(name),
-    async stop(signal = stopSignal) {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) child.kill(stopSignal);
       await exited;
       running.delete(server);
     },
@@ -141,7 +145,6 @@ export interface Postgres extends RunningServer {
   readonly adminUrl: string;
   /** Starts it again on the same data and port. */
   restart(): Promise<Postgres>;
-  readonly folder: string;
 }
 
 export async function startPostgres(): Promise<Postgres> {
@@ -174,11 +177,11 @@ async function launchPostgres(folder: string, port: number, identity: Identity |
     cwd: '/',
     log,
     port,
+    stopSignal: 'SIGINT', // the fast shutdown: it does not wait for clients to leave
   });
   await until('PostgreSQL', () => succeeds(postgresProgram('pg_isready'), ['-h', '127.0.0.1', '-p', `${port}`]), log);
   return {
     ...server,
-    folder,
     adminUrl: `postgres://postgres@127.0.0.1:${port}`,
     restart: () => launchPostgres(folder, port, identity),
   };

@@ -76,11 +76,10 @@ export async function startReplica(...options: Parameters<typeof launchReplica>)
   return replica;
 }
 
-export async function startStack(replicaCount = 2): Promise<Stack> {
+export async function startStack(): Promise<Stack> {
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   runMigrations(postgres);
-  const names = Array.from({ length: replicaCount }, (_, n) => `backend-${n + 1}`);
-  const replicas = await Promise.all(names.map((name) => startReplica(name, postgres, redis)));
+  const replicas = await Promise.all(['backend-1', 'backend-2'].map((name) => startReplica(name, postgres, redis)));
   const nginx = await startNginx(replicas.map(({ port }) => port));
   const stack: Stack = {
     postgres,
@@ -97,6 +96,10 @@ export async function startStack(replicaCount = 2): Promise<Stack> {
   };
   return stack;
 }
+
+/** Sends `body` as JSON. */
+export const sendJson = (method: string, url: string, body: unknown) =>
+  fetch(url, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
 
 /** A body of any shape: the assertions are what says which. */
 // biome-ignore lint/suspicious/noExplicitAny: see above

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { ping } from '../../platform/database/client.ts';
 import type { Deps } from '../../platform/deps.ts';
-import { HttpError } from '../../platform/http/errors.ts';
+import { HttpError, RETRY_AFTER } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { type Route, route, routes } from '../../platform/http/route.ts';
 import type { Lifecycle } from '../../platform/lifecycle.ts';
@@ -88,7 +88,7 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
         const word = (healthy: boolean) => (healthy ? 'healthy' : 'unhealthy');
         return {
           status: database ? 200 : 503,
-          ...(!database && { headers: { 'Retry-After': '2' } }),
+          ...(!database && { headers: { 'Retry-After': RETRY_AFTER } }),
           body: {
             status: !database ? 'unavailable' : cache ? 'ok' : 'degraded',
             api: 'healthy',

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { HttpError } from './errors.ts';
 
@@ -17,10 +18,9 @@ export function answerClientError(error: Error & { code?: string; rawPacket?: Bu
     tooLarge ? 'the header is too large' : 'the request line or a header is malformed',
   );
   const requestId = REQUEST_ID.exec(error.rawPacket?.toString('latin1') ?? '')?.[1] ?? '';
-  const { title, ...rest } = problem.toProblem(requestId);
-  const body = JSON.stringify({ title, ...rest });
+  const body = JSON.stringify(problem.toProblem(requestId));
   socket.end(
-    `HTTP/1.1 ${problem.status} ${title}\r\nContent-Type: application/problem+json\r\nX-Request-ID: ${requestId}\r\n` +
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nX-Request-ID: ${requestId}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

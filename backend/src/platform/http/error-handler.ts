@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { classifyDatabaseError } from '../database/errors.ts';
-import { HttpError } from './errors.ts';
+import { HttpError, RETRY_AFTER } from './errors.ts';
 
 /** The one place where an error becomes a response. */
 export function errorHandler(logger: Logger): ErrorRequestHandler {
@@ -17,7 +17,7 @@ export function errorHandler(logger: Logger): ErrorRequestHandler {
     }
     if (response.headersSent) return next(error);
     response.status(problem.status).set(problem.headers);
-    if (problem.status === 503) response.set('Retry-After', '2');
+    if (problem.status === 503) response.set('Retry-After', RETRY_AFTER);
     response.type('application/problem+json').send(JSON.stringify(problem.toProblem(requestId)));
   };
 }

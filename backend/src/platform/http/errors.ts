@@ -8,6 +8,9 @@ export interface InputError {
   readonly message: string;
 }
 
+/** Seconds: what every 503 of the application says in Retry-After. */
+export const RETRY_AFTER = '2';
+
 /** An RFC 9457 problem. `detail` and `errors` go to the client: no SQL, no stack, no driver's message. */
 export class HttpError extends Error {
   readonly status: number;
