@@ -6,9 +6,9 @@ docker compose version >nul 2>&1 || (echo Docker with Compose is needed. Without
 docker info >nul 2>&1 || (echo Docker does not answer: start Docker Desktop. Without it, use WSL: wsl ./start.sh & exit /b 1)
 
 if exist .env goto have_env
-rem Random passwords where .env.example leaves a *_PASSWORD empty.
-powershell -NoProfile -ExecutionPolicy Bypass -Command "$ErrorActionPreference = 'Stop'; $rng = [Security.Cryptography.RandomNumberGenerator]::Create(); $lines = foreach ($line in [IO.File]::ReadAllLines('.env.example')) { if ($line -match '_PASSWORD=$') { $b = New-Object byte[] 24; $rng.GetBytes($b); $line + [BitConverter]::ToString($b).Replace('-', '').ToLower() } else { $line } }; [IO.File]::WriteAllText('.env', ($lines -join [char]10) + [char]10)" || exit /b 1
-echo Made .env with random passwords.
+rem Random secrets where .env.example leaves a *_PASSWORD or *_TOKEN empty.
+powershell -NoProfile -ExecutionPolicy Bypass -Command "$ErrorActionPreference = 'Stop'; $rng = [Security.Cryptography.RandomNumberGenerator]::Create(); $lines = foreach ($line in [IO.File]::ReadAllLines('.env.example')) { if ($line -match '_(PASSWORD|TOKEN)=$') { $b = New-Object byte[] 24; $rng.GetBytes($b); $line + [BitConverter]::ToString($b).Replace('-', '').ToLower() } else { $line } }; [IO.File]::WriteAllText('.env', ($lines -join [char]10) + [char]10)" || exit /b 1
+echo Made .env with random secrets.
 :have_env
 for /f "usebackq eol=# tokens=1,* delims==" %%a in (".env") do (
   if "%%a"=="HTTP_PORT" if not defined HTTP_PORT set "HTTP_PORT=%%b"

@@ -24,6 +24,8 @@ usage() {
 ./start.sh restart [service]    restart one service, or all
 ./start.sh kill <backend-N>     kill a replica without warning, to watch the others take over; it comes back by itself
 ./start.sh rebuild              build again and replace the replicas, one after the other
+./start.sh seed [--reset]       the five clients of the Rinha load test (/clientes/1 to 5); --reset deletes their
+                                transactions and sets their balances to 0
 ./start.sh shell <service> [argument...]
                                 postgres: psql; redis: redis-cli; others: a shell with the service's environment
 ./stop.sh [--volumes]           stop; data stays unless --volumes is given
@@ -41,11 +43,11 @@ while [ $# -gt 0 ]; do
         --dev) WANTED_DEV=1 ;;
         --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
         --replicas=*) WANTED_REPLICAS=${1#*=} ;;
-        up | status | logs | restart | kill | rebuild | shell)
+        up | status | logs | restart | kill | rebuild | seed | shell)
             [ -z "$COMMAND" ] || die "one command at a time: $COMMAND or $1?"
             COMMAND=$1 ;;
         *)
-            case $COMMAND in logs | restart | kill) arguments+=("$1") ;; *) die "unknown argument: $1 (see ./start.sh --help)" ;; esac ;;
+            case $COMMAND in logs | restart | kill | seed) arguments+=("$1") ;; *) die "unknown argument: $1 (see ./start.sh --help)" ;; esac ;;
     esac
     shift
 done
@@ -94,7 +96,9 @@ else
 fi
 read_env
 "${WAY}_prepare"
-if [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
+if [ "$COMMAND" = seed ]; then
+    case ${arguments[*]-} in '' | --reset) ;; *) die "seed takes --reset, or nothing" ;; esac
+elif [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
     for service in "${arguments[@]}"; do
         [ "$service" = -f ] && [ "$COMMAND" = logs ] && continue
         "${WAY}_services" | grep -Fx -e "$service" >/dev/null || die "no such service: $service. There are: $("${WAY}_services" | tr '\n' ' ')"

@@ -71,6 +71,7 @@ const replica = spawn(process.execPath, ['--watch-path=src', 'src/server.ts'], {
     DEBUG_PORT: `${DEBUG_PORT}`,
     DATABASE_URL: url('tandem_app', 'tandem'),
     REDIS_URL: '',
+    ADMIN_TOKEN: PASSWORD,
     REPLICAS: '1',
   },
 });

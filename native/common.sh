@@ -21,6 +21,9 @@ checksum() { cksum | cut -d' ' -f1; } # of stdin: to see a change, not to withst
 checksum_files() { (cd "$ROOT" && find "$@" -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum) | checksum; }
 source_checksum() { checksum_files backend/src backend/package.json backend/package-lock.json backend/tsconfig*.json backend/Dockerfile; }
 
+# program_file NAME: one of the backend's programs, built or, with --dev, as it is written.
+program_file() { if [ "$DEV" = 0 ]; then echo "dist/$1.js"; else echo "src/$1.ts"; fi; }
+
 # --- npm ------------------------------------------------------------------------------------------------------------
 
 NODE=$ROOT/backend/node_modules/.bin/node # from the npm package `node`: the same major everywhere, whatever the machine has
@@ -39,7 +42,7 @@ install_dependencies() {
 names_in() { sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/\1/p' "$1"; }
 setting_names() { names_in "$ROOT/.env.example"; }
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-with_secret() { case $1 in *_PASSWORD=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
+with_secret() { case $1 in *_PASSWORD= | *_TOKEN=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
 
 # New passwords would lock the stack out of the data that was made with the old ones.
 forbid_new_passwords() { ! "${WAY}_data_exists" || die "$1, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes"; }
@@ -50,7 +53,7 @@ make_env() {
         forbid_new_passwords ".env with its passwords is gone"
         ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
         mv "$ROOT/.env.new" "$ROOT/.env"
-        say "Made .env with random passwords."
+        say "Made .env with random secrets."
         return
     fi
     bad=$(grep -nvE '^[A-Za-z_][A-Za-z_0-9]*=|^[[:space:]]*(#.*)?$' "$ROOT/.env" | head -n 1) || true
@@ -89,7 +92,7 @@ read_env() {
             printf -v "$name" '%s' "$value"
         fi
         case $name in
-            *_PASSWORD) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
+            *_PASSWORD | *_TOKEN) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
             LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
             REDIS_MAXMEMORY) [[ ${!name} =~ ^[0-9]+([kmg]b?)?$ ]] || die "REDIS_MAXMEMORY=$REDIS_MAXMEMORY is no size such as 64mb: see .env" ;;
             LIMIT_RATE) [[ ${!name} =~ ^[1-9][0-9]*r/[sm]$ ]] || die "LIMIT_RATE=$LIMIT_RATE is no rate such as 1000r/s: see .env" ;;

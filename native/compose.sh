@@ -123,6 +123,7 @@ docker_rebuild() {
 docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.
 docker_kill() { compose exec -T "$1" sh -c 'kill -KILL -1'; }
+docker_seed() { compose exec -T backend-1 node --enable-source-maps "$(program_file seed)" "$@"; }
 docker_logs() { compose logs --tail 100 "$@"; }
 docker_shell() {
     # shellcheck disable=SC2016 # for the shell in the container

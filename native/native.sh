@@ -143,6 +143,7 @@ DATABASE_URL=postgres://tandem_app:$DATABASE_APP_PASSWORD@127.0.0.1:$POSTGRES_PO
 DATABASE_POOL_MAX=$DATABASE_POOL_MAX
 REPLICAS=$REPLICAS
 REDIS_URL=redis://tandem:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT
+ADMIN_TOKEN=$ADMIN_TOKEN
 LOG_LEVEL=$LOG_LEVEL
 EOF
 }
@@ -330,7 +331,7 @@ native_up() {
     native_apply
 }
 native_apply() {
-    local name was_running=0 script=dist/migrate.js
+    local name was_running=0
     native_users
     native_folders
     native_configure
@@ -347,8 +348,7 @@ native_apply() {
     native_ports | cut -d' ' -f1 >>"$DATA/ports"
     native_converge postgres redis
     native_wait postgres redis
-    [ "$DEV" = 0 ] || script=src/migrate.ts
-    (in_environment "$(migrate_environment)" "$NODE" --enable-source-maps "$script") >"$DATA/logs/migrate.log" 2>&1 9>&- || {
+    (in_environment "$(migrate_environment)" "$NODE" --enable-source-maps "$(program_file migrate)") >"$DATA/logs/migrate.log" 2>&1 9>&- || {
         warn "--- last lines of migrate"; tail -n 20 "$DATA/logs/migrate.log" >&2; die "the migration failed"; }
     printf '  %-12s done\n' migrate
     if [ $was_running = 0 ]; then
@@ -368,6 +368,7 @@ native_restart() {
     ctl restart "$1" >/dev/null; native_wait "$1"
 }
 native_kill() { ctl signal KILL "$1" >/dev/null; }
+native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
 native_logs() {
     local follow='' files=() name
     case " $* " in *' -f '*) follow=-F ;; esac

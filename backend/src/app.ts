@@ -1,8 +1,14 @@
 import express, { type Express } from 'express';
+import { clientesRoutes } from './features/accounts/clientes.routes.ts';
+import { transactionsRoutes } from './features/accounts/transactions.routes.ts';
+import { usersRoutes } from './features/accounts/users.routes.ts';
+import { cacheAdminRoutes } from './features/cache-admin/cache-admin.routes.ts';
 import { docsRoutes } from './features/docs/docs.routes.ts';
 import { healthRoutes, probeRoutes } from './features/health/health.routes.ts';
 import { itemsRoutes } from './features/items/items.routes.ts';
 import { kvRoutes } from './features/kv/kv.routes.ts';
+import { shopRoutes } from './features/shop/shop.routes.ts';
+import { tasksRoutes } from './features/tasks/tasks.routes.ts';
 import type { Deps } from './platform/deps.ts';
 import { type MountOptions, mount } from './platform/http/endpoint.ts';
 import { errorHandler, unknownRoute } from './platform/http/error-handler.ts';
@@ -17,21 +23,29 @@ export function apiRoutes(deps: Deps): Route[] {
     ...docsRoutes(() => all),
     ...itemsRoutes(deps),
     ...kvRoutes(deps),
+    ...tasksRoutes(deps),
+    ...usersRoutes(deps),
+    ...transactionsRoutes(deps),
+    ...clientesRoutes(deps),
+    ...shopRoutes(deps),
+    ...cacheAdminRoutes(deps),
   ];
   return all;
 }
 
-/** What the traffic port serves: the API, and nothing that is not meant for the world. */
-export function createApp(deps: Deps, lifecycle: Lifecycle, options?: MountOptions): Express {
-  return assemble(deps, lifecycle, apiRoutes(deps), options);
+/**
+ * What the two ports of a replica serve. `traffic`: the API, and nothing that is not meant for the world. `debug`: the same
+ * routes and, for orchestrators and Prometheus, the probes and the metrics.
+ */
+export function createApps(deps: Deps, lifecycle: Lifecycle, options: MountOptions) {
+  const routes = apiRoutes(deps);
+  return {
+    traffic: assemble(deps, lifecycle, routes, options),
+    debug: assemble(deps, lifecycle, [...routes, ...probeRoutes(deps, lifecycle)], options),
+  };
 }
 
-/** What the debug port serves: the API and, for orchestrators and Prometheus, the probes and the metrics. */
-export function createDebugApp(deps: Deps, lifecycle: Lifecycle, options?: MountOptions): Express {
-  return assemble(deps, lifecycle, [...apiRoutes(deps), ...probeRoutes(deps, lifecycle)], options);
-}
-
-function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options?: MountOptions): Express {
+function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options: MountOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false); // ETags are the rows' versions; Express would hash every body

@@ -13,6 +13,8 @@ export interface Config {
   readonly REPLICAS: number;
   /** Empty: no cache, every read goes to PostgreSQL. */
   readonly REDIS_URL: string;
+  /** What the routes for administrators ask for. */
+  readonly ADMIN_TOKEN: string;
   readonly LOG_LEVEL: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -35,6 +37,11 @@ const schema = Joi.object<Config, true>({
     .uri({ scheme: ['redis', 'rediss'] })
     .allow('')
     .default(''),
+  ADMIN_TOKEN: Joi.string()
+    .pattern(/^[\w-]{8,}$/)
+    .required()
+    // Joi's own words repeat the value.
+    .messages({ 'string.pattern.base': '{{#label}} must have 8 or more letters, digits, - and _' }),
   LOG_LEVEL: Joi.string().valid('debug', 'info', 'warn', 'error', 'silent').default('info'),
 });
 

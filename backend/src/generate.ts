@@ -3,12 +3,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { apiRoutes } from './app.ts';
 import type { Deps } from './platform/deps.ts';
+import { createMetrics } from './platform/metrics/metrics.ts';
 import { openApiDocument } from './platform/openapi/document.ts';
 import { nginxRoutes } from './platform/openapi/nginx-routes.ts';
 
 const root = path.join(import.meta.dirname, '../..');
-// Declaring routes uses no dependency; only their handlers do.
-const routes = apiRoutes({} as Deps);
+// Declaring routes uses no dependency but the registry of the metrics; the others are for their handlers.
+const routes = apiRoutes({ metrics: createMetrics('') } as Deps);
 const files = {
   'docs/openapi.json': `${JSON.stringify(openApiDocument(routes), null, 2)}\n`,
   'nginx/routes.conf': nginxRoutes(routes),

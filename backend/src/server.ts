@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Express } from 'express';
-import { createApp, createDebugApp } from './app.ts';
+import { createApps } from './app.ts';
 import { loadConfig } from './config.ts';
 import { createCache, noCache } from './platform/cache/cache.ts';
 import { createRedis } from './platform/cache/redis.ts';
@@ -39,6 +39,7 @@ const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger)
 const cache = redis ? createCache(redis, metrics) : noCache;
 const deps: Deps = { db, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
+const apps = createApps(deps, lifecycle, { adminToken: config.ADMIN_TOKEN });
 
 function listen(app: Express, port: number, host: string): Promise<Server> {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
@@ -81,11 +82,11 @@ process.on('SIGINT', stop);
 
 // The debug port answers from the first moment to the last. The traffic port opens only when the replica can serve: a
 // closed port is the one signal that Nginx understands at once.
-debug = await listen(createDebugApp(deps, lifecycle), config.DEBUG_PORT, config.DEBUG_HOST);
+debug = await listen(apps.debug, config.DEBUG_PORT, config.DEBUG_HOST);
 await waitUntilMigrated();
 await checkPoolBudget(db, config.REPLICAS, config.DATABASE_POOL_MAX, logger);
 if (lifecycle.phase === 'starting') {
-  traffic = await listen(createApp(deps, lifecycle), config.PORT, config.HOST);
+  traffic = await listen(apps.traffic, config.PORT, config.HOST);
   lifecycle.phase = 'serving';
   logger.info({ port: config.PORT, debug_port: config.DEBUG_PORT }, 'serving');
 }

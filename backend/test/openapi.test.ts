@@ -1,9 +1,11 @@
 import { apiRoutes } from '../src/app.ts';
 import type { Deps } from '../src/platform/deps.ts';
+import { createMetrics } from '../src/platform/metrics/metrics.ts';
 import { openApiDocument } from '../src/platform/openapi/document.ts';
+import { exampleOf } from '../src/platform/openapi/example.ts';
 import { nginxRoutes } from '../src/platform/openapi/nginx-routes.ts';
 
-const routes = apiRoutes({} as Deps);
+const routes = apiRoutes({ metrics: createMetrics('test') } as Deps);
 // biome-ignore lint/suspicious/noExplicitAny: the document is JSON
 const document = openApiDocument(routes) as any;
 const operations = Object.values(document.paths).flatMap((path) => Object.values(path as object));
@@ -19,10 +21,16 @@ test('every route is an operation with a summary, an id of its own, and its erro
   }
 });
 
-test('every example fits its schema', () => {
-  for (const route of routes) {
-    for (const { schema, example } of Object.values(route.replies)) {
-      if (example !== undefined) expect(schema?.validate(example, { convert: false }).error).toBeUndefined();
+test('every body and every reply has an example that fits its schema', () => {
+  for (const { template, replies, input } of routes) {
+    for (const schema of [input?.body, ...Object.values(replies).map((reply) => reply.schema)]) {
+      if (!schema) continue;
+      const example = exampleOf(schema);
+      expect({ template, example, error: schema.validate(example, { convert: false }).error }).toEqual({
+        template,
+        example: expect.anything(),
+        error: undefined,
+      });
     }
   }
 });

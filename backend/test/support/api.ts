@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Kysely, sql } from 'kysely';
 import { pino } from 'pino';
 import supertest from 'supertest';
-import { createApp, createDebugApp } from '../../src/app.ts';
+import { createApps } from '../../src/app.ts';
 import { createCache } from '../../src/platform/cache/cache.ts';
 import { createRedis, type RedisClient } from '../../src/platform/cache/redis.ts';
 import { createDatabase } from '../../src/platform/database/client.ts';
@@ -11,6 +11,10 @@ import type { Deps } from '../../src/platform/deps.ts';
 import type { Lifecycle } from '../../src/platform/lifecycle.ts';
 import { createMetrics } from '../../src/platform/metrics/metrics.ts';
 import { PASSWORDS } from './global-setup.ts';
+
+export const ADMIN_TOKEN = 'the-administrator';
+/** For `.set()` of a request. */
+export const asAdmin = { Authorization: `Bearer ${ADMIN_TOKEN}` };
 
 export const logger = pino({ level: 'silent' });
 
@@ -65,13 +69,8 @@ function createReplica(instance: string, database: string): TestReplica {
   const db = connect(databaseUrl(database));
   const deps: Deps = { db, cache: createCache(redis, metrics), redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
-  const options = { checkReplies: true };
-  return {
-    deps,
-    lifecycle,
-    api: supertest(createApp(deps, lifecycle, options)),
-    debug: supertest(createDebugApp(deps, lifecycle, options)),
-  } as unknown as TestReplica;
+  const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
+  return { deps, lifecycle, api: supertest(apps.traffic), debug: supertest(apps.debug) } as unknown as TestReplica;
 }
 
 /** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */

@@ -63,6 +63,7 @@ export async function launchReplica(
       DEBUG_PORT: `${debug}`,
       DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
       REDIS_URL: redis.url,
+      ADMIN_TOKEN: 'the-administrator',
     },
   });
   const replica = { ...server, name, log, url: `http://127.0.0.1:${traffic}`, debugUrl: `http://127.0.0.1:${debug}` };

@@ -58,7 +58,7 @@ export function docsRoutes(endpoints: () => readonly Route[]) {
       method: 'get',
       path: '/openapi.json',
       summary: 'This API as OpenAPI 3.1, made from the declarations that validate the requests',
-      replies: { 200: { description: 'The document', schema: Joi.object().unknown() } },
+      replies: { 200: { description: 'The document', schema: Joi.object().unknown().example({ openapi: '3.1.0' }) } },
       handle: () => {
         document ??= openApiDocument(endpoints());
         return { status: 200, body: document };

@@ -8,6 +8,7 @@ import type { Lifecycle } from '../../platform/lifecycle.ts';
 import { VERSION } from '../../platform/version.ts';
 
 const text = Joi.string().required();
+const name = text.example('backend-1');
 const state = Joi.string().valid('healthy', 'unhealthy').required();
 
 const healthReply = Joi.object({
@@ -16,7 +17,7 @@ const healthReply = Joi.object({
   database: state,
   // disabled: this replica was started without Redis
   cache: Joi.string().valid('healthy', 'unhealthy', 'disabled').required(),
-  instance: text,
+  instance: name,
 });
 
 async function answers(attempt: () => Promise<unknown>): Promise<boolean> {
@@ -39,11 +40,11 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
         200: {
           description: 'Name, version and endpoints',
           schema: Joi.object({
-            name: text,
-            version: text,
-            instance: text,
-            endpoints: Joi.array().items(Joi.string()).required(),
-            links: Joi.object({ docs: text, openapi: text }).required(),
+            name: text.example('Tandem'),
+            version: text.example('0.1.0'),
+            instance: name,
+            endpoints: Joi.array().items(Joi.string().example('GET /ping')).required(),
+            links: Joi.object({ docs: text.example('/docs'), openapi: text.example('/openapi.json') }).required(),
           }),
         },
       },
@@ -65,8 +66,11 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
       replies: {
         200: {
           description: 'The replica that answered',
-          schema: Joi.object({ message: text, host: text, instance: text }),
-          example: { message: 'pong from backend-1', host: '1f2e3d4c5b6a', instance: 'backend-1' },
+          schema: Joi.object({
+            message: text.example('pong from backend-1'),
+            host: text.example('1f2e3d4c5b6a'),
+            instance: name,
+          }),
         },
       },
       handle: () => ({ status: 200, body: { message: `pong from ${instance}`, host: hostname(), instance } }),
@@ -79,7 +83,6 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
         200: {
           description: 'PostgreSQL answers',
           schema: healthReply,
-          example: { status: 'ok', api: 'healthy', database: 'healthy', cache: 'healthy', instance: 'backend-1' },
         },
         503: { description: 'PostgreSQL does not answer', schema: healthReply },
       },

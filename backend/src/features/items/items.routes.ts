@@ -5,7 +5,7 @@ import { Joi } from '../../platform/http/joi.ts';
 import { page } from '../../platform/http/paging.ts';
 import { resource, route, routes } from '../../platform/http/route.ts';
 import { deleteItem, findItem, insertItem, listItems, updateItem } from './items.repository.ts';
-import { item, itemChanges, itemExample, itemParams, itemQuery, newItem } from './items.schemas.ts';
+import { item, itemChanges, itemParams, itemQuery, newItem } from './items.schemas.ts';
 
 const missing = { 404: 'There is no item with this id' };
 
@@ -16,7 +16,7 @@ export const itemsRoutes = ({ db }: Deps) =>
       path: '/items',
       summary: 'List items, newest first',
       input: { query: itemQuery },
-      replies: { 200: { description: 'A page of items', schema: Joi.array().items(item), example: [itemExample] } },
+      replies: { 200: { description: 'A page of items', schema: Joi.array().items(item) } },
       async handle({ query }) {
         const found = await listItems(db, query);
         const { rows, next } = page(found, query.limit, (row) => [row.created_at, row.id]);
@@ -28,7 +28,7 @@ export const itemsRoutes = ({ db }: Deps) =>
       path: '/items',
       summary: 'Create an item',
       input: { body: newItem },
-      replies: { 201: { description: 'The new item', schema: item, example: itemExample } },
+      replies: { 201: { description: 'The new item', schema: item } },
       async handle({ body }) {
         const created = await insertItem(db, body);
         return resource(201, created, { Location: `/items/${created.id}` });
@@ -40,7 +40,7 @@ export const itemsRoutes = ({ db }: Deps) =>
       summary: 'Read an item',
       input: { params: itemParams },
       conditional: true,
-      replies: { 200: { description: 'The item', schema: item, example: itemExample } },
+      replies: { 200: { description: 'The item', schema: item } },
       problems: missing,
       async handle({ params }) {
         const found = await findItem(db, params.id);
@@ -54,7 +54,7 @@ export const itemsRoutes = ({ db }: Deps) =>
       summary: 'Change an item: absent fields stay, a null description is cleared',
       input: { params: itemParams, body: itemChanges },
       conditional: true,
-      replies: { 200: { description: 'The item as it is now', schema: item, example: itemExample } },
+      replies: { 200: { description: 'The item as it is now', schema: item } },
       problems: missing,
       async handle({ params, body, precondition }) {
         const updated = await updateItem(db, params.id, body, precondition);

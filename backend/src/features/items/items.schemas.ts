@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { ItemsTable } from '../../platform/database/schema.ts';
-import { Joi, uuid } from '../../platform/http/joi.ts';
+import { Joi, timestamp, uuid } from '../../platform/http/joi.ts';
 import { pageQuery, timestampKey } from '../../platform/http/paging.ts';
 
 export type Item = Omit<Selectable<ItemsTable>, 'version'>;
@@ -21,10 +21,9 @@ export interface ItemQuery {
 }
 
 const id = uuid().required();
-const title = Joi.string().trimmed().characters(1, 200);
-const description = Joi.string().characters(0, 4000).allow(null, '');
+const title = Joi.string().trimmed().characters(1, 200).example('Water the plants');
+const description = Joi.string().characters(0, 4000).allow(null, '').example('All of them, also the cactus');
 const status = Joi.string().valid('pending', 'in_progress', 'done');
-const timestamp = Joi.string().isoDate().required();
 
 export const itemParams = Joi.object<{ id: string }, true>({ id });
 
@@ -39,15 +38,6 @@ export const item = Joi.object<Item, true>({
   title: title.required(),
   description: description.required(),
   status: status.required(),
-  created_at: timestamp,
-  updated_at: timestamp,
+  created_at: timestamp().required(),
+  updated_at: timestamp().required(),
 });
-
-export const itemExample: Item = {
-  id: '0b2f6a3e-5a53-4c55-9d0c-2f1f7c1f9a10',
-  title: 'Water the plants',
-  description: null,
-  status: 'pending',
-  created_at: '2026-01-31T12:00:00.123456Z',
-  updated_at: '2026-01-31T12:00:00.123456Z',
-};

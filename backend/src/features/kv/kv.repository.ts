@@ -21,9 +21,9 @@ export function findPair(db: Kysely<Database>, key: string) {
 export async function countPairs(db: Kysely<Database>): Promise<number> {
   const { count } = await db
     .selectFrom('kv')
-    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .select(({ fn }) => fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow();
-  return Number(count);
+  return count;
 }
 
 /** @returns the new version, or undefined when the precondition forbids the write */

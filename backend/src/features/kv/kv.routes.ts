@@ -1,3 +1,4 @@
+import { sourceOf } from '../../platform/cache/cache.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
@@ -6,8 +7,6 @@ import { route, routes } from '../../platform/http/route.ts';
 import { countPairs, listPairs } from './kv.repository.ts';
 import { deletedReply, foundReply, keyQuery, kvQuery, listReply, pair, statsReply } from './kv.schemas.ts';
 import { readPair, removePair, writePair } from './kv.service.ts';
-
-const example = { key: 'greeting', value: 'hello' };
 
 export const kvRoutes = (deps: Deps) =>
   routes('Key–value', [
@@ -21,7 +20,6 @@ export const kvRoutes = (deps: Deps) =>
         200: {
           description: 'It is stored',
           schema: Joi.object({ status: Joi.valid('ok').required() }),
-          example: { status: 'ok' },
         },
       },
       async handle({ body, precondition }) {
@@ -35,11 +33,11 @@ export const kvRoutes = (deps: Deps) =>
       summary: 'Read one key (key), or list keys in order (prefix)',
       input: { query: kvQuery },
       conditional: true,
+      cached: true,
       replies: {
         200: {
           description: 'The pair and where it came from, or a page of pairs',
           schema: Joi.alternatives(foundReply, listReply),
-          example: { data: example, source: 'cache' },
         },
       },
       problems: { 404: 'There is no such key' },
@@ -57,8 +55,7 @@ export const kvRoutes = (deps: Deps) =>
         const { value: found, outcome } = await readPair(deps, key);
         if (!found) throw notFound('key', { 'X-Cache': outcome });
         const { version, ...data } = found;
-        const source = outcome === 'HIT' ? 'cache' : 'database';
-        return { status: 200, body: { data, source }, version, cache: outcome };
+        return { status: 200, body: { data, source: sourceOf(outcome) }, version, cache: outcome };
       },
     }),
     route({
@@ -71,7 +68,6 @@ export const kvRoutes = (deps: Deps) =>
         200: {
           description: 'Whether there was one',
           schema: deletedReply,
-          example: { key: 'greeting', deleted: true },
         },
       },
       async handle({ query: { key }, precondition }) {
@@ -83,7 +79,7 @@ export const kvRoutes = (deps: Deps) =>
       method: 'get',
       path: '/kv/stats',
       summary: 'Count the keys',
-      replies: { 200: { description: 'How many there are', schema: statsReply, example: { items: 3 } } },
+      replies: { 200: { description: 'How many there are', schema: statsReply } },
       async handle() {
         return { status: 200, body: { items: await countPairs(deps.db) } };
       },

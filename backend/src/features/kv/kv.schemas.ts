@@ -1,4 +1,4 @@
-import { Joi } from '../../platform/http/joi.ts';
+import { Joi, timestamp } from '../../platform/http/joi.ts';
 import { pageQuery } from '../../platform/http/paging.ts';
 
 export interface Pair {
@@ -14,8 +14,8 @@ export interface KvQuery {
   cursor?: [key: string];
 }
 
-const key = Joi.string().bytes(1, 512).required();
-const value = Joi.string().allow('').bytes(0, 65_536).required();
+const key = Joi.string().bytes(1, 512).required().example('greeting');
+const value = Joi.string().allow('').bytes(0, 65_536).required().example('hello');
 const source = Joi.string().valid('cache', 'database').required();
 
 export const pair = Joi.object<Pair, true>({ key, value });
@@ -35,7 +35,7 @@ export const kvQuery = Joi.object<KvQuery, true>({
 export const foundReply = Joi.object({ data: pair.required(), source });
 export const listReply = Joi.object({
   data: Joi.array()
-    .items(Joi.object({ key, value, updated_at: Joi.string().isoDate().required() }))
+    .items(Joi.object({ key, value, updated_at: timestamp().required() }))
     .required(),
 });
 export const deletedReply = Joi.object({ key, deleted: Joi.boolean().required() });

@@ -12,7 +12,7 @@ export function readPair({ db, cache }: Deps, key: string) {
 }
 
 /** @returns the new version. @throws HttpError 412 */
-export function writePair({ db, cache }: Deps, pair: Pair, precondition: Precondition): Promise<string> {
+export function writePair({ db, cache }: Deps, pair: Pair, precondition: Precondition): Promise<number> {
   return cache.write(db, async (trx) => {
     const version = await putPair(trx, pair, precondition);
     if (version === undefined) throw preconditionFailed();

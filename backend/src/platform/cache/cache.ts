@@ -10,23 +10,33 @@ import { withScripts } from './scripts.ts';
 /** HIT: from Redis. MISS: from the database, and stored. BYPASS: from the database, and not stored. */
 export type CacheOutcome = 'HIT' | 'MISS' | 'BYPASS';
 
+/** What a client is told about where its answer came from. */
+export const sourceOf = (outcome: CacheOutcome) => (outcome === 'HIT' ? 'cache' : 'database');
+
 export interface Cache {
   /**
-   * The cached answer of `key` ("kv:greeting"; the part before the colon is the label in the metrics), or what `load` reads from the database. `load` must return plain JSON (null included:
-   * "there is none" is an answer too) and must read from the database, never from another cache.
+   * The cached answer, or what `load` reads from the database. `load` must return plain JSON (null included: "there is
+   * none" is an answer too) and must read from the database, never from another cache.
+   * @param tag what a write invalidates: "tasks:7", or "tasks" for the lists; the part before a colon is the label in the metrics
+   * @param field tells the answers of one tag apart: the query of a list
    */
-  read<T>(key: string, load: () => Promise<T>): Promise<{ value: T; outcome: CacheOutcome }>;
+  read<T>(tag: string, load: () => Promise<T>, field?: string): Promise<{ value: T; outcome: CacheOutcome }>;
   /**
-   * Runs `work` in a transaction and commits it. `work` names the keys whose cached answers it changes; nobody can read
+   * Runs `work` in a transaction and commits it. `work` names the tags whose cached answers it changes; nobody can read
    * an old answer from the cache once this has returned.
    * @throws HttpError 503 when Redis does not confirm: the transaction was rolled back, nothing was written.
    */
   write<T>(db: Kysely<Database>, work: (trx: Transaction<Database>) => Promise<Written<T>>): Promise<T>;
+  /**
+   * Drops every cached answer and whatever is being loaded now; what other programs keep in the same Redis stays.
+   * @throws HttpError 503 when Redis does not answer; some answers may have been dropped
+   */
+  clear(): Promise<void>;
 }
 
 export interface Written<T> {
   readonly result: T;
-  /** Empty: the transaction changed nothing. */
+  /** Tags. Empty: the transaction changed nothing. */
   readonly changed: readonly string[];
 }
 
@@ -35,8 +45,15 @@ const LEASE_MS = 5_000;
 /** Far longer than a transaction may live, so that a marker ends by its own writer, not by its expiry. */
 const MARKER_MS = 60_000;
 const ENTRY_MS = 300_000;
+/** Of one tag: a client that asks for ever new pages must not fill Redis. */
+const MAX_FIELDS = 1_000;
+/** The field of a tag that has one answer only. */
+const ITEM = '.';
+/** Keys that one step of a clearing looks at: Redis serves nobody else meanwhile. */
+const SCAN_COUNT = 1_000;
 
-const keysOf = (key: string) => [`c:v:${key}`, `c:l:${key}`, `c:w:${key}`] as const;
+const keysOf = (tag: string) => [`c:v:${tag}`, `c:l:${tag}`, `c:w:${tag}`] as const;
+const labelOf = (tag: string) => tag.split(':', 1)[0] as string;
 
 /**
  * Cache-aside with leases and write markers. Plain cache-aside (SET after a miss, DEL after COMMIT) lets a reader store
@@ -50,9 +67,9 @@ export function createCache(client: RedisClient, metrics: Metrics): Cache {
   const redis = withScripts(client);
   const failed = (operation: string) => () => void metrics.cacheErrors.inc({ operation });
 
-  async function lookUp(key: string, token: string) {
+  async function lookUp(tag: string, field: string, token: string) {
     try {
-      return await redis.cacheRead(...keysOf(key), token, LEASE_MS);
+      return await redis.cacheRead(...keysOf(tag), field, token, LEASE_MS);
     } catch {
       failed('read')();
       return ['BYPASS'] as const;
@@ -60,55 +77,83 @@ export function createCache(client: RedisClient, metrics: Metrics): Cache {
   }
 
   /** Not awaited by anyone: a fill or an end that is lost costs speed, never truth. */
-  function fill(key: string, token: string, payload: string): void {
-    const [v, l] = keysOf(key);
-    redis.cacheFill(v, l, token, payload, ENTRY_MS).catch(failed('fill'));
+  function fill(tag: string, field: string, token: string, payload: string): void {
+    const [v, l] = keysOf(tag);
+    const count = (stored: 0 | 1) => {
+      metrics.cacheFills.inc({ cache: labelOf(tag), outcome: stored ? 'stored' : 'refused' });
+    };
+    redis.cacheFill(v, l, field, token, payload, ENTRY_MS, MAX_FIELDS).then(count).catch(failed('fill'));
   }
-  function end(keys: readonly string[], token: string): void {
-    for (const key of keys) redis.srem(keysOf(key)[2], token).catch(failed('end'));
+  function end(tags: readonly string[], token: string): void {
+    for (const tag of tags) redis.srem(keysOf(tag)[2], token).catch(failed('end'));
   }
 
-  async function begin(keys: readonly string[], token: string): Promise<void> {
+  async function begin(tags: readonly string[], token: string): Promise<void> {
+    if (tags.length === 0) return;
+    const keys = tags.flatMap(keysOf);
     try {
-      await Promise.all(keys.map((key) => redis.cacheBegin(...keysOf(key), token, MARKER_MS)));
+      await redis.cacheBegin(keys.length, ...keys, token, MARKER_MS);
     } catch {
       failed('begin')();
       throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
     }
   }
 
+  async function drop(pattern: string): Promise<void> {
+    let cursor = '0';
+    do {
+      const [next, keys] = await redis.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
+      if (keys.length > 0) await redis.unlink(...keys);
+      cursor = next;
+    } while (cursor !== '0');
+  }
+
   return {
-    async read<T>(key: string, load: () => Promise<T>) {
+    async read<T>(tag: string, load: () => Promise<T>, field = ITEM) {
       const token = randomUUID();
-      const [found, payload] = await lookUp(key, token);
+      const [found, payload] = await lookUp(tag, field, token);
       const outcome = found === 'LEASE' ? 'MISS' : found;
-      metrics.cacheReads.inc({ cache: key.slice(0, key.indexOf(':')), outcome: outcome.toLowerCase() });
+      metrics.cacheReads.inc({ cache: labelOf(tag), outcome: outcome.toLowerCase() });
       if (found === 'HIT') return { value: JSON.parse(payload) as T, outcome };
       const value = await load();
-      if (found === 'LEASE') fill(key, token, JSON.stringify(value));
+      if (found === 'LEASE') fill(tag, field, token, JSON.stringify(value));
       return { value, outcome };
     },
 
     async write(db, work) {
       const token = randomUUID();
-      let keys: readonly string[] = [];
+      let tags: readonly string[] = [];
       try {
         const result = await db.transaction().execute(async (trx) => {
           const written = await work(trx);
-          keys = written.changed;
-          await begin(keys, token);
+          tags = written.changed;
+          await begin(tags, token);
           return written.result;
         });
-        end(keys, token);
+        end(tags, token);
         return result;
       } catch (error) {
         // A COMMIT whose answer was lost may still happen: then the marker must stay until it expires.
-        if (classifyDatabaseError(error) !== 'unknown-outcome') end(keys, token);
+        if (classifyDatabaseError(error) !== 'unknown-outcome') end(tags, token);
         throw error;
+      }
+    },
+
+    // Leases first: a value that was selected before the clearing and filled behind it would survive it. Never the
+    // markers: a write that is under way rests on its own.
+    async clear() {
+      try {
+        await drop('c:l:*');
+        await drop('c:v:*');
+      } catch {
+        failed('clear')();
+        throw new HttpError(503, 'the cache did not answer: not everything was dropped');
       }
     },
   };
 }
+
+export const noRedis = () => new HttpError(503, 'this replica runs without Redis');
 
 /** For a replica without Redis (`npm run dev`): every read goes to the database. */
 export const noCache: Cache = {
@@ -117,5 +162,8 @@ export const noCache: Cache = {
   },
   async write(db, work) {
     return db.transaction().execute(async (trx) => (await work(trx)).result);
+  },
+  async clear() {
+    throw noRedis();
   },
 };

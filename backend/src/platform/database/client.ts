@@ -5,6 +5,8 @@ import type { Database } from './schema.ts';
 
 /** Connections that stay free for migrations, psql and the exporter. */
 const RESERVED_CONNECTIONS = 10;
+/** Type numbers (oid) of pg_type. */
+const INT8 = 20;
 const TIMESTAMPTZ = 1184;
 
 /**
@@ -14,6 +16,12 @@ const TIMESTAMPTZ = 1184;
 function parseTimestamp(text: string): string {
   return text.replace(' ', 'T').replace('+00', 'Z');
 }
+
+/** bigint as a number, which is exact up to 2^53: input and table checks let no larger one in, no counter gets that far. */
+const PARSERS = new Map<number, (text: string) => string | number>([
+  [INT8, Number],
+  [TIMESTAMPTZ, parseTimestamp],
+]);
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -60,8 +68,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
     keepAlive: true,
     options: `-c timezone=UTC ${bounded ? LIMITS : ''}`,
     types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === TIMESTAMPTZ ? parseTimestamp : types.getTypeParser(oid, format),
+      getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS.get(oid) ?? types.getTypeParser(oid, format),
     } as typeof types,
   });
   const onError = (error: Error) => options.logger.info({ err: error }, 'database connection lost');

@@ -37,6 +37,11 @@ const NOT_CONNECTED =
 const CONNECTION_LOST =
   /^(ECONNRESET|EPIPE)$|Connection terminated|Client has encountered a connection error|Query read timeout|not queryable/;
 
+/** The rule of the schema that a write broke, by name ("users_email_key"); undefined for every other error. */
+export function violatedConstraint(error: unknown): string | undefined {
+  return error instanceof DatabaseError && error.code?.startsWith('23') ? error.constraint : undefined;
+}
+
 /** Sorts an error of pg or its pool; undefined when it is not one. */
 export function classifyDatabaseError(error: unknown): DatabaseFailure | undefined {
   if (error instanceof DatabaseError) {

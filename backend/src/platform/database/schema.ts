@@ -3,7 +3,7 @@ import type { ColumnType, Generated, RawBuilder } from 'kysely';
 /** timestamptz, read as ISO 8601 UTC with microseconds ("2026-01-31T12:00:00.123456Z"); set by the database. */
 type Timestamp = ColumnType<string, never, RawBuilder<unknown>>;
 /** bigint from the sequence row_version: new on every write of the row, never used twice, so it is its ETag. */
-type Version = ColumnType<string, never, RawBuilder<unknown>>;
+type Version = ColumnType<number, never, RawBuilder<unknown>>;
 
 export interface ItemsTable {
   id: Generated<string>;
@@ -22,8 +22,90 @@ export interface KvTable {
   version: Version;
 }
 
+export interface TasksTable {
+  id: Generated<number>;
+  title: string;
+  description: string | null;
+  status: Generated<'pending' | 'in_progress' | 'completed'>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+  version: Version;
+}
+
+/** `saldo` is always the sum of the user's transactions, and never below `-limite`. Both are in cents. */
+export interface UsersTable {
+  id: Generated<number>;
+  nome: string;
+  email: string;
+  limite: Generated<number>;
+  saldo: Generated<number>;
+  created_at: Timestamp;
+  version: Version;
+}
+
+/** Written once, never changed. */
+export interface TransactionsTable {
+  id: Generated<number>;
+  user_id: number;
+  /** Cents, always positive: `tipo` tells credit from debit. */
+  valor: number;
+  tipo: 'c' | 'd';
+  descricao: string;
+  realizada_em: Timestamp;
+}
+
+export interface ProductsTable {
+  id: Generated<number>;
+  name: string;
+  description: string | null;
+  /** Cents. */
+  price: number;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+  version: Version;
+}
+
+/** A cart is an open order. Everything that is null here is set when it is closed, and never changes again. Cents. */
+export interface OrdersTable {
+  id: Generated<string>;
+  is_open: Generated<boolean>;
+  order_number: number | null;
+  name: string | null;
+  email: string | null;
+  address: string | null;
+  city: string | null;
+  postal_code: string | null;
+  country: string | null;
+  subtotal: number | null;
+  shipping: number | null;
+  total: number | null;
+  created_at: Timestamp;
+  closed_at: ColumnType<string | null, never, RawBuilder<unknown>>;
+  version: Version;
+}
+
+/** One addition to a cart: name and price are those of the product at that moment. */
+export interface OrderItemsTable {
+  id: Generated<number>;
+  order_id: string;
+  product_id: number;
+  name: string;
+  /** Cents. */
+  unit_price: number;
+  quantity: number;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+  version: Version;
+}
+
 /** Every table. A migration that adds or changes one changes its type here. */
 export interface Database {
   items: ItemsTable;
   kv: KvTable;
+  tasks: TasksTable;
+  users: UsersTable;
+  transactions: TransactionsTable;
+  products: ProductsTable;
+  orders: OrdersTable;
+  order_items: OrderItemsTable;
 }

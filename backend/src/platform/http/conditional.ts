@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Precondition } from '../database/precondition.ts';
 import { HttpError, notFound } from './errors.ts';
 
-export const toEtag = (version: string) => `"${version}"`;
+export const toEtag = (version: string | number) => `"${version}"`;
 
 const ENTITY_TAG = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g;
 const LIST = new RegExp(`^\\s*${ENTITY_TAG.source}(\\s*,\\s*${ENTITY_TAG.source})*\\s*$`);
@@ -17,11 +17,11 @@ function parseTags(header: string, name: string): { weak: boolean; version: stri
 }
 
 /** Whether If-None-Match names this version (weak comparison, RFC 9110 section 13.1.2): then the answer is 304. */
-export function isNotModified(headers: IncomingHttpHeaders, version: string): boolean {
+export function isNotModified(headers: IncomingHttpHeaders, version: string | number): boolean {
   const header = headers['if-none-match'];
   if (header === undefined) return false;
   if (header.trim() === '*') return true;
-  return parseTags(header, 'If-None-Match').some((tag) => tag.version === version);
+  return parseTags(header, 'If-None-Match').some((tag) => tag.version === `${version}`);
 }
 
 /**

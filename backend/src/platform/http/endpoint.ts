@@ -1,5 +1,6 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import type { Schema, ValidationError } from 'joi';
+import { requireToken } from './admin.ts';
 import { jsonBody } from './body.ts';
 import { isNotModified, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
@@ -7,17 +8,21 @@ import { nextLink, splitUrl } from './paging.ts';
 import type { Answer, Route } from './route.ts';
 
 export interface MountOptions {
+  /** What a client must show to be let through to the routes with `admin`. */
+  readonly adminToken: string;
   /** Tests only: every reply must fit its declared schema, so that the documentation cannot drift from the code. */
   readonly checkReplies?: boolean;
 }
 
 /** Puts the routes on the app; what is left of a known path is 405. */
-export function mount(app: Express, routes: readonly Route[], options: MountOptions = {}): void {
+export function mount(app: Express, routes: readonly Route[], options: MountOptions): void {
   for (const [path, siblings] of Map.groupBy(routes, (route) => route.path)) {
     for (const route of siblings) {
-      const handlers: RequestHandler[] = [labelled(route), endpoint(route, options)];
-      if (route.input?.body) handlers.splice(1, 0, jsonBody);
-      app[route.method](path, ...handlers);
+      const handlers = [labelled(route)];
+      // Before the body is read: a stranger's is not worth the memory.
+      if (route.admin) handlers.push(requireToken(options.adminToken));
+      if (route.input?.body) handlers.push(jsonBody);
+      app[route.method](path, ...handlers, endpoint(route, options));
     }
     const [first] = siblings as [Route];
     app.all(path, labelled(first), methodNotAllowed(siblings));
@@ -26,9 +31,17 @@ export function mount(app: Express, routes: readonly Route[], options: MountOpti
 
 /** Tells the log and the metrics which route this is, before anything can fail. */
 const labelled =
-  (route: Route): RequestHandler =>
-  (_request, response, next) => {
-    response.locals.route = route.template;
+  ({ template, observe }: Route): RequestHandler =>
+  (request, response, next) => {
+    response.locals.route = template;
+    if (observe) {
+      const started = performance.now();
+      response.once('finish', () => {
+        const { problem } = response.locals;
+        const seconds = (performance.now() - started) / 1000;
+        observe({ method: request.method, template, status: response.statusCode, seconds, problem });
+      });
+    }
     next();
   };
 
@@ -113,6 +126,8 @@ function checkReply(route: Route, answer: Answer): void {
   if (error) throw new Error(`${route.method} ${route.template} broke its declared reply: ${error.message}`);
   const versioned = route.method === 'get' && answer.version !== undefined;
   if (versioned && !route.conditional) throw new Error(`${route.template} answers a version and is not conditional`);
+  if (answer.cache && !route.cached)
+    throw new Error(`${route.template} answers from the cache and does not declare it`);
   const bare = !reply.schema && answer.body !== undefined && !Buffer.isBuffer(answer.body);
   if (bare) throw new Error(`${route.method} ${route.template} declares no body for ${answer.status}`);
 }

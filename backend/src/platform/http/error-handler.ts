@@ -15,6 +15,7 @@ export function errorHandler(logger: Logger): ErrorRequestHandler {
       if (problem.status === 500) logger.error(log, 'unexpected error');
       else logger.warn(log, problem.message);
     }
+    response.locals.problem = problem; // for the route's observer
     if (response.headersSent) return next(error);
     response.status(problem.status).set(problem.headers);
     if (problem.status === 503) response.set('Retry-After', RETRY_AFTER);

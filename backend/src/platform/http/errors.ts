@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { violatedConstraint } from '../database/errors.ts';
 
 /** One thing that is wrong with the input: where it stands, and why. */
 export interface InputError {
@@ -38,6 +39,17 @@ export class HttpError extends Error {
       ...(this.errors && { errors: this.errors }),
     };
   }
+}
+
+/**
+ * For `.catch()` of a write: turns the violation of a named constraint into a 409 that says what is in the way.
+ * @param reasons what to tell the client, by constraint
+ */
+export function conflicts(reasons: Readonly<Record<string, string>>) {
+  return (error: unknown): never => {
+    const reason = reasons[violatedConstraint(error) ?? ''];
+    throw reason ? new HttpError(409, reason) : error;
+  };
 }
 
 export const notFound = (what: string, headers?: Record<string, string>) =>

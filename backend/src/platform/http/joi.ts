@@ -13,6 +13,17 @@ export interface StringSchema<T = string> extends Base.StringSchema<T> {
 /** A uuid as the database writes it: not in braces, not without hyphens. */
 export const uuid = () => Joi.string().uuid({ separator: '-', wrapper: false });
 
+/** The number of a row. */
+export const rowId = () => Joi.number().integer().min(1).max(Number.MAX_SAFE_INTEGER);
+
+/** Any top-level domain: the list of those that exist changes. */
+export const email = () =>
+  Joi.string()
+    .trimmed()
+    .email({ tlds: { allow: false } });
+
+export const timestamp = () => Joi.string().isoDate();
+
 interface Root extends Omit<Base.Root, 'string'> {
   string<T = string>(): StringSchema<T>;
 }

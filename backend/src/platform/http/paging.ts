@@ -5,7 +5,7 @@ const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 200;
 
 /** Where a page begins: the sort key of the row before it. It is the caller's, so it is checked like any input. */
-export type Cursor = readonly string[];
+export type Cursor = readonly (string | number)[];
 
 const encode = (cursor: Cursor) => Buffer.from(JSON.stringify(cursor)).toString('base64url');
 

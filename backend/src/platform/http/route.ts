@@ -1,6 +1,8 @@
 import type { ObjectSchema, Schema } from 'joi';
 import type { CacheOutcome } from '../cache/cache.ts';
 import type { Precondition } from '../database/precondition.ts';
+import type { HttpError } from './errors.ts';
+import type { Cursor } from './paging.ts';
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
@@ -20,9 +22,8 @@ export type Validated<I extends Inputs> = {
 
 export interface Reply {
   readonly description: string;
-  /** Absent: no JSON body. */
+  /** Absent: no JSON body. Its fields carry the example that the documentation shows. */
   readonly schema?: Schema;
-  readonly example?: unknown;
 }
 
 /** What a handler answers. Statuses, headers and conditional requests are the platform's work. */
@@ -32,15 +33,15 @@ export interface Answer {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   /** The row's version: sent as a strong ETag, compared with If-None-Match. */
-  readonly version?: string;
+  readonly version?: string | number;
   /** The sort key of the last row of a page that has a next one: sent as a Link. */
-  readonly next?: readonly string[] | undefined;
+  readonly next?: Cursor | undefined;
   /** Where a read that can come from the cache came from: sent as X-Cache. */
   readonly cache?: CacheOutcome;
 }
 
 /** An answer that is one row: the version goes into the ETag, the rest is the body. */
-export function resource(status: number, row: { readonly version: string }, headers?: Record<string, string>): Answer {
+export function resource(status: number, row: { readonly version: number }, headers?: Record<string, string>): Answer {
   const { version, ...body } = row;
   return { status, body, version, ...(headers && { headers }) };
 }
@@ -57,6 +58,10 @@ export interface Declaration<I extends Inputs> {
   readonly problems?: Readonly<Record<number, string>>;
   /** A write: it honours If-Match (`precondition`). A read: it answers a `version`, and so honours If-None-Match. */
   readonly conditional?: boolean;
+  /** A read that can come from the cache: every answer says so in X-Cache. */
+  readonly cached?: boolean;
+  /** Only with `Authorization: Bearer $ADMIN_TOKEN`. */
+  readonly admin?: boolean;
   handle(input: Validated<I>): Promise<Answer> | Answer;
 }
 
@@ -66,13 +71,29 @@ export interface Route extends Declaration<Inputs> {
   readonly template: string;
   /** The feature: groups the routes in the documentation. */
   readonly tag: string;
+  /** Told of every request of the route when it is over; for metrics of the feature's own. */
+  readonly observe?: (seen: Observation) => void;
+}
+
+export interface Observation {
+  readonly method: string;
+  readonly template: string;
+  readonly status: number;
+  readonly seconds: number;
+  /** What was answered instead of a success. */
+  readonly problem: HttpError | undefined;
 }
 
 /** Declares the routes of a feature. `route` gives each its types. */
-export function routes(tag: string, declarations: readonly Declaration<Inputs>[]): Route[] {
+export function routes(
+  tag: string,
+  declarations: readonly Declaration<Inputs>[],
+  observe?: (seen: Observation) => void,
+): Route[] {
   return declarations.map((declaration) => ({
     ...declaration,
     tag,
+    ...(observe && { observe }),
     template: declaration.path.replaceAll(/:(\w+)/g, '{$1}'),
   }));
 }

@@ -10,6 +10,7 @@ export interface Metrics {
   /** Times every request, labelled with its route template. */
   readonly middleware: RequestHandler;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
+  readonly cacheFills: Counter<'cache' | 'outcome'>;
   readonly cacheErrors: Counter<'operation'>;
 }
 
@@ -34,6 +35,12 @@ export function createMetrics(instance: string): Metrics {
     cacheReads: new Counter({
       name: 'cache_reads_total',
       help: 'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
+      labelNames: ['cache', 'outcome'],
+      registers,
+    }),
+    cacheFills: new Counter({
+      name: 'cache_fills_total',
+      help: 'Answers given to the cache after a miss: stored, or refused because a write came between',
       labelNames: ['cache', 'outcome'],
       registers,
     }),

@@ -2,18 +2,16 @@ import { STATUS_CODES } from 'node:http';
 import type { ObjectSchema, Schema } from 'joi';
 import type { Route } from '../http/route.ts';
 import { VERSION } from '../version.ts';
+import { exampleOf } from './example.ts';
 
 type Json = Record<string, unknown>;
 
 const toJsonSchema = (schema: Schema): Json =>
   schema['~standard'].jsonSchema.input({ target: 'draft-2020-12' }) as Json;
 
-const problem = (status: number | string, description = STATUS_CODES[status] ?? '') => ({
-  [status]: {
-    description,
-    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-  },
-});
+const refTo = (kind: 'headers' | 'responses' | 'schemas', name: string) => ({ $ref: `#/components/${kind}/${name}` });
+const headers = (...names: (keyof typeof HEADERS)[]) =>
+  Object.fromEntries(names.map((name) => [name, refTo('headers', name)]));
 
 /** The API as OpenAPI 3.1. Everything in it comes from the declarations that validate the requests. */
 export function openApiDocument(routes: readonly Route[]): Json {
@@ -34,7 +32,20 @@ export function openApiDocument(routes: readonly Route[]): Json {
     security: [],
     tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
     paths,
-    components: { schemas: { Problem: PROBLEM } },
+    components: {
+      schemas: { Problem: PROBLEM },
+      headers: HEADERS,
+      responses: Object.fromEntries(
+        Object.entries(COMMON).map(([status, why]) => [status, problem(Number(status), why)]),
+      ),
+      securitySchemes: {
+        adminToken: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'ADMIN_TOKEN, which the first start puts into .env',
+        },
+      },
+    },
   };
 }
 
@@ -49,10 +60,14 @@ function operation(route: Route): Json {
       ...parameters('query', query),
       ...(route.conditional ? [precondition(route)] : []),
     ],
-    ...(body && { requestBody: { required: true, content: { 'application/json': { schema: toJsonSchema(body) } } } }),
+    ...(body && { requestBody: { required: true, content: { 'application/json': jsonOf(body) } } }),
     responses: { ...replies(route), ...problems(route) },
+    ...(route.admin && { security: [{ adminToken: [] }] }),
   };
 }
+
+/** A body: its schema, and an example made of those of its fields. */
+const jsonOf = (schema: Schema) => ({ schema: toJsonSchema(schema), example: exampleOf(schema) });
 
 function parameters(place: 'path' | 'query', schema: ObjectSchema | undefined): Json[] {
   if (!schema) return [];
@@ -70,6 +85,8 @@ function parameters(place: 'path' | 'query', schema: ObjectSchema | undefined): 
       required: place === 'path' || required.includes(name),
       ...(description !== undefined && { description }),
       schema: rest,
+      // A required one only: examples of all parameters together would ask for what no request asks for.
+      ...((place === 'path' || required.includes(name)) && { example: exampleOf(schema.extract(name)) }),
     };
   });
 }
@@ -84,28 +101,82 @@ function precondition({ method }: Route): Json {
 }
 
 function replies(route: Route): Json {
-  const entries = Object.entries(route.replies).map(([status, { description, schema, example }]) => {
-    const media = schema && { schema: toJsonSchema(schema), ...(example !== undefined && { example }) };
-    return [status, { description, ...(media && { content: { 'application/json': media } }) }];
+  const entries = Object.entries(route.replies).map(([status, { description, schema }]) => {
+    const names: (keyof typeof HEADERS)[] = ['X-Request-ID', 'X-Served-By'];
+    if (status === '201') names.push('Location');
+    if (status === '201' || (route.conditional && schema)) names.push('ETag');
+    if (route.cached) names.push('X-Cache');
+    if (route.input?.query?.describe().keys.cursor) names.push('Link');
+    if (status === '503') names.push('Retry-After');
+    const content = schema && { content: { 'application/json': jsonOf(schema) } };
+    return [status, { description, headers: headers(...names), ...content }];
   });
   return Object.fromEntries(entries);
 }
 
+const problem = (status: number, description: string) => ({
+  description,
+  headers: headers('X-Request-ID', ...(status === 429 || status === 503 ? (['Retry-After'] as const) : [])),
+  ...(status !== 304 && {
+    content: {
+      'application/problem+json': { schema: refTo('schemas', 'Problem'), example: exampleProblem(status, description) },
+    },
+  }),
+});
+
+const exampleProblem = (status: number, detail: string) => ({
+  type: 'about:blank',
+  title: STATUS_CODES[status],
+  status,
+  detail,
+  request_id: '5f0c6a3e5a534c559d0c2f1f7c1f9a10',
+});
+
+/** What a status means wherever a feature says nothing else. */
+const COMMON: Readonly<Record<number, string>> = {
+  304: 'Not changed since the ETag in If-None-Match',
+  400: 'Malformed JSON, path, query or header',
+  401: 'No admin token was sent',
+  403: 'It is not the admin token',
+  412: 'The resource has changed since the ETag in If-Match',
+  413: 'The body is larger than 1 MiB',
+  415: 'The body is not JSON in UTF-8',
+  422: 'Well-formed, but not valid',
+  429: 'Too many requests from this address; see Retry-After',
+  503: 'A dependency or every replica is away and nothing was written; see Retry-After',
+  504: 'The database or the replica was lost during the write: the outcome is unknown',
+};
+
 /** The errors that follow from the declaration itself, then the feature's own. */
 function problems(route: Route): Json {
-  const { method } = route;
   const { params, query, body } = route.input ?? {};
+  const isRead = route.method === 'get';
+  const statuses = [429];
+  if (params || query || body || route.conditional || !isRead) statuses.push(400);
+  if (route.admin) statuses.push(401, 403);
+  if (route.conditional) statuses.push(isRead ? 304 : 412);
+  if (body) statuses.push(413, 415, 422);
+  if (!isRead) statuses.push(504);
+  if (!route.replies[503]) statuses.push(503);
+  const own = Object.entries(route.problems ?? {}).map(([status, why]) => [status, problem(Number(status), why)]);
   return {
-    ...((params || query || body || route.conditional) && problem(400, 'Malformed JSON, path, query or header')),
-    ...(route.conditional &&
-      method === 'get' && { 304: { description: 'Not changed since the ETag in If-None-Match' } }),
-    ...(route.conditional && method !== 'get' && problem(412, 'The resource has changed since the ETag in If-Match')),
-    ...(body && { ...problem(413), ...problem(415), ...problem(422, 'Well-formed, but not valid') }),
-    ...Object.assign({}, ...Object.entries(route.problems ?? {}).map(([status, why]) => problem(status, why))),
-    ...(method !== 'get' && problem(504, 'The database was lost during the write: the outcome is unknown')),
-    ...(!route.replies[503] && problem(503, 'A dependency or every replica is away; see Retry-After')),
+    ...Object.fromEntries(statuses.map((status) => [status, refTo('responses', `${status}`)])),
+    ...Object.fromEntries(own),
   };
 }
+
+const HEADERS = {
+  'X-Request-ID': { description: 'The request in the logs of Nginx and of the replica', schema: { type: 'string' } },
+  'X-Served-By': { description: 'The replica that answered', schema: { type: 'string' } },
+  'X-Cache': {
+    description: 'HIT: from the cache. MISS: from the database, and stored. BYPASS: from the database, and not stored.',
+    schema: { enum: ['HIT', 'MISS', 'BYPASS'] },
+  },
+  ETag: { description: 'The version of the resource, for If-None-Match and If-Match', schema: { type: 'string' } },
+  Link: { description: 'The next page, if there is one: <…>; rel="next" (RFC 8288)', schema: { type: 'string' } },
+  Location: { description: 'The path of the new resource', schema: { type: 'string' } },
+  'Retry-After': { description: 'Seconds', schema: { type: 'string', pattern: '^[0-9]+$' } },
+} as const;
 
 /** RFC 9457 */
 const PROBLEM = {

@@ -1,0 +1,125 @@
+import { type Kysely, sql } from 'kysely';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import type { NewTransaction, NewUser, TransactionQuery, UserChanges, UserQuery } from './accounts.schemas.ts';
+
+const USER = ['id', 'nome', 'email', 'limite', 'saldo', 'created_at'] as const;
+const USER_WITH_VERSION = [...USER, 'version'] as const;
+const TRANSACTION = ['id', 'user_id', 'valor', 'tipo', 'descricao', 'realizada_em'] as const;
+/** How many transactions a statement shows: the public contract of the Rinha. */
+const STATEMENT_LENGTH = 10;
+
+const nextVersion = sql<number>`nextval('row_version')`;
+
+export function listUsers(db: Kysely<Database>, { limit, cursor }: UserQuery) {
+  let query = db
+    .selectFrom('users')
+    .select(USER)
+    .orderBy('id')
+    .limit(limit + 1);
+  if (cursor) query = query.where('id', '>', cursor[0]);
+  return query.execute();
+}
+
+export function findUser(db: Kysely<Database>, id: number) {
+  return db.selectFrom('users').select(USER_WITH_VERSION).where('id', '=', id).executeTakeFirst();
+}
+
+export function insertUser(db: Kysely<Database>, user: NewUser) {
+  return db.insertInto('users').values(user).returning(USER_WITH_VERSION).executeTakeFirstOrThrow();
+}
+
+/** @returns undefined when there is no such user in a version that the precondition allows, or the new limit does not cover the balance */
+export function updateUser(db: Kysely<Database>, id: number, changes: UserChanges, precondition: Precondition) {
+  let query = db
+    .updateTable('users')
+    .set({ ...changes, version: nextVersion })
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .returning(USER_WITH_VERSION);
+  if (changes.limite !== undefined) query = query.where('saldo', '>=', -changes.limite);
+  return query.executeTakeFirst();
+}
+
+/** @returns whether a row was deleted */
+export async function deleteUser(db: Kysely<Database>, id: number, precondition: Precondition): Promise<boolean> {
+  const { numDeletedRows } = await db
+    .deleteFrom('users')
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}
+
+export function listTransactions(db: Kysely<Database>, { user_id, limit, cursor }: TransactionQuery) {
+  let query = db
+    .selectFrom('transactions')
+    .select(TRANSACTION)
+    .orderBy('id', 'desc')
+    .limit(limit + 1);
+  if (user_id !== undefined) query = query.where('user_id', '=', user_id);
+  if (cursor) query = query.where('id', '<', cursor[0]);
+  return query.execute();
+}
+
+export function findTransaction(db: Kysely<Database>, id: number) {
+  return db.selectFrom('transactions').select(TRANSACTION).where('id', '=', id).executeTakeFirst();
+}
+
+/**
+ * Moves money: the balance and the transaction that explains it change in one statement, or neither does. The condition is
+ * looked at with the user's row locked, so no debits that run side by side can pass the limit together.
+ * @returns undefined when there is no such user, or the balance would leave its bounds
+ */
+export function insertTransaction(db: Kysely<Database>, { user_id, valor, tipo, descricao }: NewTransaction) {
+  const change = tipo === 'c' ? valor : -valor;
+  return db
+    .with('account', (cte) =>
+      cte
+        .updateTable('users')
+        .set((eb) => ({ saldo: eb('saldo', '+', change), version: nextVersion }))
+        .where('id', '=', user_id)
+        .where(sql<boolean>`saldo + ${change} between -limite and ${Number.MAX_SAFE_INTEGER}`)
+        .returning(['id', 'limite', 'saldo']),
+    )
+    .insertInto('transactions')
+    .columns(['user_id', 'valor', 'tipo', 'descricao'])
+    .expression((eb) =>
+      eb
+        .selectFrom('account')
+        .select([
+          'account.id',
+          sql<number>`${valor}::bigint`.as('valor'),
+          sql<'c' | 'd'>`${tipo}`.as('tipo'),
+          sql<string>`${descricao}`.as('descricao'),
+        ]),
+    )
+    .returning([
+      ...TRANSACTION,
+      sql<number>`(select limite from account)`.as('limite'),
+      sql<number>`(select saldo from account)`.as('saldo'),
+    ])
+    .executeTakeFirst();
+}
+
+/** Balance and last transactions as one statement sees them, so that they always fit each other. One row a transaction. */
+export function findStatement(db: Kysely<Database>, userId: number) {
+  return db
+    .selectFrom('users')
+    .leftJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('transactions')
+          .select(TRANSACTION)
+          .whereRef('user_id', '=', 'users.id')
+          .orderBy('id', 'desc')
+          .limit(STATEMENT_LENGTH)
+          .as('latest'),
+      (join) => join.onTrue(),
+    )
+    .select(['users.saldo', 'users.limite', sql<string>`now()`.as('data_extrato')])
+    .select(['latest.valor', 'latest.tipo', 'latest.descricao', 'latest.realizada_em'])
+    .where('users.id', '=', userId)
+    .orderBy('latest.id', 'desc')
+    .execute();
+}

@@ -1,0 +1,29 @@
+import type { Precondition } from '../../platform/database/precondition.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
+import { conflicts, HttpError, notFound } from '../../platform/http/errors.ts';
+import { findUser, insertTransaction, updateUser } from './accounts.repository.ts';
+import type { NewTransaction, UserChanges } from './accounts.schemas.ts';
+
+export const emailTaken = conflicts({ users_email_key: 'another user has this email' });
+
+/** @throws HttpError 404, 409 (the email is taken), 412, or 422 when the new limit does not cover the balance */
+export async function changeUser({ db }: Deps, id: number, changes: UserChanges, precondition: Precondition) {
+  const updated = await updateUser(db, id, changes, precondition).catch(emailTaken);
+  if (updated) return updated;
+  const { limite } = changes;
+  const user = await findUser(db, id);
+  if (user && limite !== undefined && user.saldo < -limite) {
+    throw new HttpError(422, `the balance is ${user.saldo}: the limit cannot be less than that`);
+  }
+  throw await notWritten('user', precondition, async () => user);
+}
+
+/** @throws HttpError 404, or 422 when the balance would fall below the limit (or rise above what a JSON number can hold) */
+export async function transact({ db }: Deps, transaction: NewTransaction) {
+  const written = await insertTransaction(db, transaction);
+  if (written) return written;
+  const user = await findUser(db, transaction.user_id);
+  if (!user) throw notFound('user');
+  throw new HttpError(422, `the balance is ${user.saldo} and the limit ${user.limite}: this would leave its bounds`);
+}

@@ -1,0 +1,178 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { jsonArrayFrom } from 'kysely/helpers/postgres';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
+
+const ITEM = ['id', 'product_id', 'name', 'unit_price', 'quantity', 'version'] as const;
+const CUSTOMER = ['name', 'email', 'address', 'city', 'postal_code', 'country'] as const;
+const ORDER = [
+  'id',
+  'is_open',
+  'order_number',
+  ...CUSTOMER,
+  'subtotal',
+  'shipping',
+  'total',
+  'created_at',
+  'closed_at',
+  'version',
+] as const;
+
+/** An order, open or not, with its items. */
+export type Order = NonNullable<Awaited<ReturnType<typeof findOrder>>>;
+
+export async function insertCart(db: Kysely<Database>): Promise<Order> {
+  const created = await db.insertInto('orders').defaultValues().returning(ORDER).executeTakeFirstOrThrow();
+  return { ...created, items: [] };
+}
+
+/** In one statement, so that order and items are of one moment. */
+export function findOrder(db: Kysely<Database>, id: string) {
+  return db
+    .selectFrom('orders')
+    .select(ORDER)
+    .select((eb) =>
+      jsonArrayFrom(eb.selectFrom('order_items').select(ITEM).where('order_id', '=', id).orderBy('id')).as('items'),
+    )
+    .where('id', '=', id)
+    .executeTakeFirst();
+}
+
+export function findCartItem(db: Kysely<Database>, cartId: string, id: number) {
+  return db
+    .selectFrom('order_items')
+    .select(ITEM)
+    .where('id', '=', id)
+    .where('order_id', '=', cartId)
+    .executeTakeFirst();
+}
+
+/**
+ * The cart, if it is open, kept so until the statement is committed: changes of its items share the lock, a checkout
+ * waits for them. Without it an item could be added behind the sum that the checkout freezes.
+ */
+const openCart = (db: Kysely<Database>, id: string) =>
+  db.with('cart', (cte) =>
+    cte.selectFrom('orders').select('id').where('id', '=', id).where('is_open', '=', true).forShare(),
+  );
+
+/**
+ * Exactly one INSERT into order_items, and none that fails: what cannot be inserted is not tried, because PostgreSQL
+ * counts attempts too (n_tup_ins). Name and price are the product's at this moment.
+ * @returns undefined when there is no such cart or product, the cart is closed, or it is full. Additions that run side by side
+ *   may pass MAX_LINES by as many as they are: it guards memory, not money.
+ */
+export function insertCartItem(db: Kysely<Database>, cartId: string, { product_id, quantity }: NewItem) {
+  return openCart(db, cartId)
+    .insertInto('order_items')
+    .columns(['order_id', 'product_id', 'name', 'unit_price', 'quantity'])
+    .expression((eb) =>
+      eb
+        .selectFrom(['cart', 'products'])
+        .select(['cart.id', 'products.id as product_id', 'products.name', 'products.price'])
+        .select(sql<number>`${quantity}::integer`.as('quantity'))
+        .where('products.id', '=', product_id)
+        .where(
+          ({ selectFrom }) =>
+            selectFrom(
+              selectFrom('order_items').select('id').where('order_id', '=', cartId).limit(MAX_LINES).as('lines'),
+            ).select(({ fn }) => fn.countAll<number>().as('count')),
+          '<',
+          MAX_LINES,
+        )
+        .forKeyShare('products'),
+    )
+    .returning(ITEM)
+    .executeTakeFirst();
+}
+
+/** @returns undefined when the cart is not open or has no such item in a version that the precondition allows */
+export function updateCartItem(
+  db: Kysely<Database>,
+  cartId: string,
+  id: number,
+  quantity: number,
+  precondition: Precondition,
+) {
+  return openCart(db, cartId)
+    .updateTable('order_items')
+    .set({ quantity, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .where('id', '=', id)
+    .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
+    .where(versionMatches(precondition))
+    .returning(ITEM)
+    .executeTakeFirst();
+}
+
+/** @returns whether a row was deleted */
+export async function deleteCartItem(db: Kysely<Database>, cartId: string, id: number, precondition: Precondition) {
+  const { numDeletedRows } = await openCart(db, cartId)
+    .deleteFrom('order_items')
+    .where('id', '=', id)
+    .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
+    .where(versionMatches(precondition))
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}
+
+/** Waits for every change of its items that is under way, and keeps new ones waiting. */
+export function lockCart(trx: Transaction<Database>, id: string) {
+  return trx.selectFrom('orders').select('is_open').where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
+}
+
+/**
+ * Freezes a locked cart as an order, in one UPDATE. It must be a statement of its own after lockCart: one that had to wait for
+ * the lock itself would sum up the items as they were before it waited.
+ * @returns false when the cart is empty
+ */
+export async function closeCart(trx: Transaction<Database>, id: string, customer: Customer): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable('orders')
+    .from((eb) =>
+      eb
+        .selectFrom('order_items')
+        .select(sql<number>`sum(unit_price * quantity)::bigint`.as('subtotal'))
+        .where('order_id', '=', id)
+        .having(({ fn }) => fn.countAll(), '>', 0)
+        .as('sums'),
+    )
+    .set((eb) => ({
+      ...customer,
+      is_open: false,
+      order_number: sql`nextval('order_number')`,
+      subtotal: eb.ref('sums.subtotal'),
+      shipping: SHIPPING,
+      total: eb('sums.subtotal', '+', SHIPPING),
+      closed_at: sql`now()`,
+      version: sql`nextval('row_version')`,
+    }))
+    .where('orders.id', '=', id)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}
+
+/** Open carts that were made, or to which something was added or changed, in the last 30 minutes. */
+export async function countActiveCarts(db: Kysely<Database>): Promise<number> {
+  const recent = sql<string>`now() - interval '30 minutes'`;
+  const { count } = await db
+    .selectFrom((eb) =>
+      eb
+        .selectFrom('orders')
+        .select('id')
+        .where('is_open', '=', true)
+        .where('created_at', '>', recent)
+        .union(
+          eb
+            .selectFrom('order_items')
+            .innerJoin('orders', 'orders.id', 'order_items.order_id')
+            .select('orders.id')
+            .where('is_open', '=', true)
+            .where('order_items.updated_at', '>', recent),
+        )
+        .as('carts'),
+    )
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow();
+  return count;
+}

@@ -1,0 +1,100 @@
+import type { Deps } from '../../platform/deps.ts';
+import { notFound } from '../../platform/http/errors.ts';
+import { resource, route } from '../../platform/http/route.ts';
+import { findOrder, insertCart } from './carts.repository.ts';
+import { cart, cartItem, cartParams, customer, itemParams, newItem, order, quantityChange } from './carts.schemas.ts';
+import { addItem, cartOf, changeItem, checkOut, orderOf, removeItem } from './carts.service.ts';
+import type { ShopMetrics } from './shop.metrics.ts';
+
+const noCart = { 404: 'There is no cart with this id' };
+const noItem = { 404: 'There is no such cart, or no such item in it' };
+
+export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
+  route({
+    method: 'post',
+    path: '/carts',
+    summary: 'Open a cart; whoever knows its id may use it',
+    replies: { 201: { description: 'The new cart', schema: cart } },
+    async handle() {
+      const created = await insertCart(deps.db);
+      return { status: 201, ...cartOf(created), headers: { Location: `/carts/${created.id}` } };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/carts/:id',
+    summary: 'Read a cart: its items, subtotal, shipping and total',
+    input: { params: cartParams },
+    conditional: true,
+    replies: { 200: { description: 'The cart', schema: cart } },
+    problems: noCart,
+    async handle({ params }) {
+      const found = await findOrder(deps.db, params.id);
+      if (!found) throw notFound('cart');
+      return { status: 200, ...cartOf(found) };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/carts/:id/items',
+    summary: 'Add a product, at its price of this moment; 422 when the cart is closed or full',
+    input: { params: cartParams, body: newItem },
+    replies: { 201: { description: 'The new item', schema: cartItem } },
+    problems: { 404: 'There is no such cart or product' },
+    async handle({ params, body }) {
+      const added = await addItem(deps, metrics, params.id, body);
+      return resource(201, added, { Location: `/carts/${params.id}/items/${added.id}` });
+    },
+  }),
+  route({
+    method: 'patch',
+    path: '/carts/:id/items/:item_id',
+    summary: 'Change how many; 422 when the cart is closed',
+    input: { params: itemParams, body: quantityChange },
+    conditional: true,
+    replies: { 200: { description: 'The item as it is now', schema: cartItem } },
+    problems: noItem,
+    async handle({ params, body, precondition }) {
+      return resource(200, await changeItem(deps, params.id, params.item_id, body.quantity, precondition));
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/carts/:id/items/:item_id',
+    summary: 'Take an item out; 422 when the cart is closed',
+    input: { params: itemParams },
+    conditional: true,
+    replies: { 204: { description: 'It is gone' } },
+    problems: { ...noItem, 422: 'The cart is closed' },
+    async handle({ params, precondition }) {
+      await removeItem(deps, params.id, params.item_id, precondition);
+      return { status: 204 };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/carts/:id/checkout',
+    summary: 'Close a cart: prices and total are frozen, it becomes an order; 422 when it is empty',
+    input: { params: cartParams, body: customer },
+    replies: { 200: { description: 'The order', schema: order } },
+    problems: { ...noCart, 409: 'The cart has been checked out already' },
+    async handle({ params, body }) {
+      const closed = await checkOut(deps, metrics, params.id, body);
+      return resource(200, orderOf(closed), { Location: `/orders/${closed.id}` });
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/orders/:id',
+    summary: 'Read an order: a cart that has been checked out',
+    input: { params: cartParams },
+    conditional: true,
+    replies: { 200: { description: 'The order', schema: order } },
+    problems: { 404: 'There is no order with this id; it may be a cart that is still open' },
+    async handle({ params }) {
+      const found = await findOrder(deps.db, params.id);
+      if (!found || found.is_open) throw notFound('order');
+      return resource(200, orderOf(found));
+    },
+  }),
+];

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { Precondition } from '../../platform/database/precondition.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
+import { HttpError, notFound } from '../../platform/http/errors.ts';
+import {
+  closeCart,
+  deleteCartItem,
+  findCartItem,
+  findOrder,
+  insertCartItem,
+  lockCart,
+  type Order,
+  updateCartItem,
+} from './carts.repository.ts';
+import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
+import { findProduct } from './products.repository.ts';
+import type { ShopMetrics } from './shop.metrics.ts';
+
+const closed = () => new HttpError(422, 'the cart is closed: it has been checked out');
+
+const withoutVersions = (items: Order['items']) => items.map(({ version: _, ...item }) => item);
+
+/** The cart as the client sees it. It changes with every change of an item, so its version is made of all of theirs. */
+export function cartOf({ id, is_open, created_at, version, items }: Order) {
+  const subtotal = items.reduce((sum, { unit_price, quantity }) => sum + unit_price * quantity, 0);
+  const versions = [version, ...items.map((item) => item.version)];
+  return {
+    version: createHash('sha256').update(versions.join()).digest('base64url'),
+    body: {
+      id,
+      is_open,
+      items: withoutVersions(items),
+      subtotal,
+      shipping: SHIPPING,
+      total: subtotal + SHIPPING,
+      created_at,
+    },
+  };
+}
+
+/** A cart that has been closed, as the client sees it. */
+export function orderOf({ is_open: _, ...order }: Order) {
+  return { ...order, items: withoutVersions(order.items) };
+}
+
+/** @throws HttpError 404, or 422 when the cart is closed or full */
+export async function addItem({ db }: Deps, metrics: ShopMetrics, cartId: string, item: NewItem) {
+  const added = await insertCartItem(db, cartId, item);
+  if (!added) throw await whyNotAdded(db, cartId, item.product_id);
+  metrics.countAddition(added.product_id);
+  return added;
+}
+
+async function whyNotAdded(db: Deps['db'], cartId: string, productId: number): Promise<HttpError> {
+  const order = await findOrder(db, cartId);
+  if (!order) return notFound('cart');
+  if (!order.is_open) return closed();
+  if (!(await findProduct(db, productId))) return notFound('product');
+  return new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
+}
+
+/** @throws HttpError 404, 412, or 422 when the cart is closed */
+export async function changeItem(
+  { db }: Deps,
+  cartId: string,
+  id: number,
+  quantity: number,
+  precondition: Precondition,
+) {
+  const changed = await updateCartItem(db, cartId, id, quantity, precondition);
+  if (!changed) throw await whyNotChanged(db, cartId, id, precondition);
+  return changed;
+}
+
+/** @throws HttpError 404, 412, or 422 when the cart is closed */
+export async function removeItem({ db }: Deps, cartId: string, id: number, precondition: Precondition): Promise<void> {
+  const deleted = await deleteCartItem(db, cartId, id, precondition);
+  if (!deleted) throw await whyNotChanged(db, cartId, id, precondition);
+}
+
+async function whyNotChanged(db: Deps['db'], cartId: string, id: number, precondition: Precondition) {
+  const order = await findOrder(db, cartId);
+  if (!order) return notFound('cart');
+  const item = await findCartItem(db, cartId, id);
+  if (item && !order.is_open) return closed();
+  return notWritten('item', precondition, async () => item);
+}
+
+/** @throws HttpError 404, 409 (closed already) or 422 (empty) */
+export async function checkOut({ db }: Deps, metrics: ShopMetrics, id: string, customer: Customer) {
+  const order = await db.transaction().execute(async (trx) => {
+    const cart = await lockCart(trx, id);
+    if (!cart) throw notFound('cart');
+    if (!cart.is_open) throw new HttpError(409, 'the cart has been checked out already');
+    if (!(await closeCart(trx, id, customer))) throw new HttpError(422, 'the cart is empty');
+    return (await findOrder(trx, id)) as Order;
+  });
+  metrics.countOrder();
+  return order;
+}

@@ -1,0 +1,46 @@
+import { type Kysely, sql } from 'kysely';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
+
+const COLUMNS = ['id', 'name', 'description', 'price', 'created_at', 'updated_at'] as const;
+const WITH_VERSION = [...COLUMNS, 'version'] as const;
+
+export function listProducts(db: Kysely<Database>, { limit, cursor }: ProductQuery) {
+  let query = db
+    .selectFrom('products')
+    .select(COLUMNS)
+    .orderBy('id')
+    .limit(limit + 1);
+  if (cursor) query = query.where('id', '>', cursor[0]);
+  return query.execute();
+}
+
+export function findProduct(db: Kysely<Database>, id: number) {
+  return db.selectFrom('products').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
+}
+
+export function insertProduct(db: Kysely<Database>, product: NewProduct) {
+  return db.insertInto('products').values(product).returning(WITH_VERSION).executeTakeFirstOrThrow();
+}
+
+/** @returns undefined when there is no such product in a version that the precondition allows */
+export function updateProduct(db: Kysely<Database>, id: number, changes: ProductChanges, precondition: Precondition) {
+  return db
+    .updateTable('products')
+    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .returning(WITH_VERSION)
+    .executeTakeFirst();
+}
+
+/** @returns whether a row was deleted */
+export async function deleteProduct(db: Kysely<Database>, id: number, precondition: Precondition): Promise<boolean> {
+  const { numDeletedRows } = await db
+    .deleteFrom('products')
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}

@@ -1,0 +1,77 @@
+import type { Deps } from '../../platform/deps.ts';
+import { notFound } from '../../platform/http/errors.ts';
+import { Joi } from '../../platform/http/joi.ts';
+import { resource, route } from '../../platform/http/route.ts';
+import { newProduct, product, productChanges, productParams, productQuery } from './products.schemas.ts';
+import { changeProduct, createProduct, readProduct, readProducts, removeProduct } from './products.service.ts';
+
+const missing = { 404: 'There is no product with this id' };
+
+export const productRoutes = (deps: Deps) => [
+  route({
+    method: 'get',
+    path: '/products',
+    summary: 'List products, in the order of their ids',
+    input: { query: productQuery },
+    cached: true,
+    replies: { 200: { description: 'A page of products', schema: Joi.array().items(product) } },
+    async handle({ query }) {
+      const { value, outcome } = await readProducts(deps, query);
+      return { status: 200, body: value.rows, next: value.next, cache: outcome };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/products',
+    summary: 'Add a product',
+    input: { body: newProduct },
+    admin: true,
+    replies: { 201: { description: 'The new product', schema: product } },
+    async handle({ body }) {
+      const created = await createProduct(deps, body);
+      return resource(201, created, { Location: `/products/${created.id}` });
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/products/:id',
+    summary: 'Read a product',
+    input: { params: productParams },
+    conditional: true,
+    cached: true,
+    replies: { 200: { description: 'The product', schema: product } },
+    problems: missing,
+    async handle({ params }) {
+      const { value, outcome } = await readProduct(deps, params.id);
+      if (!value) throw notFound('product', { 'X-Cache': outcome });
+      return { ...resource(200, value), cache: outcome };
+    },
+  }),
+  route({
+    method: 'put',
+    path: '/products/:id',
+    summary: 'Change a product: absent fields stay; what is in carts keeps its price',
+    input: { params: productParams, body: productChanges },
+    conditional: true,
+    admin: true,
+    replies: { 200: { description: 'The product as it is now', schema: product } },
+    problems: missing,
+    async handle({ params, body, precondition }) {
+      return resource(200, await changeProduct(deps, params.id, body, precondition));
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/products/:id',
+    summary: 'Delete a product that nobody has in a cart or an order',
+    input: { params: productParams },
+    conditional: true,
+    admin: true,
+    replies: { 204: { description: 'It is gone' } },
+    problems: { ...missing, 409: 'It is in a cart or an order' },
+    async handle({ params, precondition }) {
+      await removeProduct(deps, params.id, precondition);
+      return { status: 204 };
+    },
+  }),
+];

@@ -1,0 +1,48 @@
+import type { Precondition } from '../../platform/database/precondition.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
+import { conflicts } from '../../platform/http/errors.ts';
+import { page } from '../../platform/http/paging.ts';
+import { deleteProduct, findProduct, insertProduct, listProducts, updateProduct } from './products.repository.ts';
+import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
+
+const LISTS = 'products';
+const one = (id: number) => `products:${id}`;
+/** What a write of a product changes: its own answer (also "there is none") and every list. */
+const tagsOf = (id: number) => [one(id), LISTS];
+const inUse = conflicts({ order_items_product_id_fkey: 'the product is in a cart or an order' });
+
+export function readProducts({ db, cache }: Deps, query: ProductQuery) {
+  const load = async () => page(await listProducts(db, query), query.limit, (row) => [row.id]);
+  return cache.read(LISTS, load, JSON.stringify([query.cursor, query.limit]));
+}
+
+/** `value` is null when there is no such product, which is cached too. */
+export function readProduct({ db, cache }: Deps, id: number) {
+  return cache.read(one(id), async () => (await findProduct(db, id)) ?? null);
+}
+
+export function createProduct({ db, cache }: Deps, product: NewProduct) {
+  return cache.write(db, async (trx) => {
+    const created = await insertProduct(trx, product);
+    return { result: created, changed: tagsOf(created.id) };
+  });
+}
+
+/** @throws HttpError 404 or 412 */
+export function changeProduct({ db, cache }: Deps, id: number, changes: ProductChanges, precondition: Precondition) {
+  return cache.write(db, async (trx) => {
+    const updated = await updateProduct(trx, id, changes, precondition);
+    if (!updated) throw await notWritten('product', precondition, () => findProduct(trx, id));
+    return { result: updated, changed: tagsOf(id) };
+  });
+}
+
+/** @throws HttpError 404, 409 (it is in a cart or an order) or 412 */
+export function removeProduct({ db, cache }: Deps, id: number, precondition: Precondition): Promise<void> {
+  return cache.write(db, async (trx) => {
+    const deleted = await deleteProduct(trx, id, precondition).catch(inUse);
+    if (!deleted) throw await notWritten('product', precondition, () => findProduct(trx, id));
+    return { result: undefined, changed: tagsOf(id) };
+  });
+}

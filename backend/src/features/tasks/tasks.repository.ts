@@ -1,0 +1,47 @@
+import { type Kysely, sql } from 'kysely';
+import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
+import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
+
+const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
+const WITH_VERSION = [...COLUMNS, 'version'] as const;
+
+export async function listTasks(db: Kysely<Database>, { status, limit, cursor }: TaskQuery) {
+  let query = db
+    .selectFrom('tasks')
+    .select(COLUMNS)
+    .orderBy('id', 'desc')
+    .limit(limit + 1);
+  if (status) query = query.where('status', '=', status);
+  if (cursor) query = query.where('id', '<', cursor[0]);
+  return query.execute();
+}
+
+export function findTask(db: Kysely<Database>, id: number) {
+  return db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
+}
+
+export function insertTask(db: Kysely<Database>, task: NewTask) {
+  return db.insertInto('tasks').values(task).returning(WITH_VERSION).executeTakeFirstOrThrow();
+}
+
+/** @returns undefined when there is no such task in a version that the precondition allows */
+export function updateTask(db: Kysely<Database>, id: number, changes: TaskChanges, precondition: Precondition) {
+  return db
+    .updateTable('tasks')
+    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .returning(WITH_VERSION)
+    .executeTakeFirst();
+}
+
+/** @returns the task that was deleted; undefined as for updateTask */
+export function deleteTask(db: Kysely<Database>, id: number, precondition: Precondition) {
+  return db
+    .deleteFrom('tasks')
+    .where('id', '=', id)
+    .where(versionMatches(precondition))
+    .returning(COLUMNS)
+    .executeTakeFirst();
+}

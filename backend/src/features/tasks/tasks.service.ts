@@ -1,0 +1,46 @@
+import type { Precondition } from '../../platform/database/precondition.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
+import { page } from '../../platform/http/paging.ts';
+import { deleteTask, findTask, insertTask, listTasks, updateTask } from './tasks.repository.ts';
+import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
+
+const LISTS = 'tasks';
+const one = (id: number) => `tasks:${id}`;
+/** What a write of a task changes: its own answer (also "there is none") and every list. */
+const tagsOf = (id: number) => [one(id), LISTS];
+
+export function readTasks({ db, cache }: Deps, query: TaskQuery) {
+  const load = async () => page(await listTasks(db, query), query.limit, (row) => [row.id]);
+  return cache.read(LISTS, load, JSON.stringify([query.status, query.cursor, query.limit]));
+}
+
+/** `value` is null when there is no such task, which is cached too. */
+export function readTask({ db, cache }: Deps, id: number) {
+  return cache.read(one(id), async () => (await findTask(db, id)) ?? null);
+}
+
+export function createTask({ db, cache }: Deps, task: NewTask) {
+  return cache.write(db, async (trx) => {
+    const created = await insertTask(trx, task);
+    return { result: created, changed: tagsOf(created.id) };
+  });
+}
+
+/** @throws HttpError 404 or 412 */
+export function changeTask({ db, cache }: Deps, id: number, changes: TaskChanges, precondition: Precondition) {
+  return cache.write(db, async (trx) => {
+    const updated = await updateTask(trx, id, changes, precondition);
+    if (!updated) throw await notWritten('task', precondition, () => findTask(trx, id));
+    return { result: updated, changed: tagsOf(id) };
+  });
+}
+
+/** @throws HttpError 404 or 412 */
+export function removeTask({ db, cache }: Deps, id: number, precondition: Precondition) {
+  return cache.write(db, async (trx) => {
+    const deleted = await deleteTask(trx, id, precondition);
+    if (!deleted) throw await notWritten('task', precondition, () => findTask(trx, id));
+    return { result: deleted, changed: tagsOf(id) };
+  });
+}
