@@ -4,7 +4,7 @@ import type supertest from 'supertest';
 import { apiRoutes } from '../src/app.ts';
 import { probeRoutes } from '../src/features/health/health.routes.ts';
 import { createMetrics } from '../src/platform/metrics/metrics.ts';
-import { asAdmin, expectProblem, useApi } from './support/api.ts';
+import { asAdmin, expectProblem, sample, useApi } from './support/api.ts';
 
 const api = useApi();
 const ABSENT = '00000000-0000-4000-8000-000000000000';
@@ -747,14 +747,8 @@ async function writes(): Promise<unknown> {
   const all = [...states, sql`select count(*), max(id) from transactions`];
   return Promise.all(all.map(async (state) => (await state.execute(api.db)).rows));
 }
-/** The sum of the series of this name that have these labels. */
-async function count(name: string, labels: Record<string, string>): Promise<number> {
-  const { text } = await api.replicas[0].debug.get('/metrics');
-  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-  const lines = text
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) && wanted.every((pair) => line.includes(pair)));
-  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+async function count(name: string, labels: Record<string, string> = {}): Promise<number> {
+  return sample((await api.replicas[0].debug.get('/metrics')).text, name, labels) ?? 0;
 }
 
 describe.each(Object.entries(CASES))('%s', (name, { request, status, answer, stored, bad, absent, counts }) => {
@@ -800,7 +794,7 @@ describe.each(Object.entries(CASES))('%s', (name, { request, status, answer, sto
     const labels = { path: template, method, status_code: `${status}` };
     const counted = async () => [
       await count('http_request_duration_seconds_count', labels),
-      counts ? await count(counts, {}) : 0,
+      counts ? await count(counts) : 0,
     ];
     const pending = await request();
     const [before = 0, business = 0] = await counted();

@@ -23,6 +23,7 @@ export interface Replica extends RunningServer {
   readonly debugUrl: string;
   readonly url: string;
   readonly log: string;
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface Stack {
@@ -52,21 +53,29 @@ export async function launchReplica(
 ): Promise<Replica> {
   const [traffic, debug] = [port ?? (await freePort()), await freePort()];
   const log = path.join(temporaryFolder(name), 'log');
+  const environment = {
+    INSTANCE_NAME: name,
+    PORT: `${traffic}`,
+    DEBUG_PORT: `${debug}`,
+    DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
+    REDIS_URL: redis.url,
+    ADMIN_TOKEN: 'the-administrator',
+  };
   const server = run(process.execPath, ['src/server.ts'], {
     cwd: backend,
     log,
     port: traffic,
     stopSignal: 'SIGKILL',
-    env: {
-      INSTANCE_NAME: name,
-      PORT: `${traffic}`,
-      DEBUG_PORT: `${debug}`,
-      DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
-      REDIS_URL: redis.url,
-      ADMIN_TOKEN: 'the-administrator',
-    },
+    env: environment,
   });
-  const replica = { ...server, name, log, url: `http://127.0.0.1:${traffic}`, debugUrl: `http://127.0.0.1:${debug}` };
+  const replica = {
+    ...server,
+    name,
+    log,
+    environment,
+    url: `http://127.0.0.1:${traffic}`,
+    debugUrl: `http://127.0.0.1:${debug}`,
+  };
   await until(`${name} alive`, async () => (await fetch(`${replica.debugUrl}/health/live`)).ok, log);
   return replica;
 }
