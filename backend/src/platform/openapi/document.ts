@@ -18,7 +18,7 @@ export function openApiDocument(routes: readonly Route[]): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     paths[route.template] ??= {};
-    (paths[route.template] as Json)[route.method] = operation(route);
+    (paths[route.template] as Json)[route.method] = operation(route, routes);
   }
   return {
     openapi: '3.1.0',
@@ -49,22 +49,25 @@ export function openApiDocument(routes: readonly Route[]): Json {
   };
 }
 
-function operation(route: Route): Json {
+function operation(route: Route, all: readonly Route[]): Json {
   const { params, query, body } = route.input ?? {};
   return {
     tags: [route.tag],
     summary: route.summary,
-    operationId: `${route.method}${route.template.replaceAll(/[^a-z]+(\w)?/gi, (_, letter) => letter?.toUpperCase() ?? '')}`,
+    operationId: operationId(route),
     parameters: [
       ...parameters('path', params),
       ...parameters('query', query),
       ...(route.conditional ? [precondition(route)] : []),
     ],
     ...(body && { requestBody: { required: true, content: { 'application/json': jsonOf(body) } } }),
-    responses: { ...replies(route), ...problems(route) },
+    responses: { ...replies(route, all), ...problems(route) },
     ...(route.admin && { security: [{ adminToken: [] }] }),
   };
 }
+
+const operationId = ({ method, template }: Route) =>
+  `${method}${template.replaceAll(/[^a-z]+(\w)?/gi, (_, letter) => letter?.toUpperCase() ?? '')}`;
 
 /** A body: its schema, and an example made of those of its fields. */
 const jsonOf = (schema: Schema) => ({ schema: toJsonSchema(schema), example: exampleOf(schema) });
@@ -100,7 +103,7 @@ function precondition({ method }: Route): Json {
   return { name, in: 'header', description, schema: { type: 'string', pattern } };
 }
 
-function replies(route: Route): Json {
+function replies(route: Route, all: readonly Route[]): Json {
   const entries = Object.entries(route.replies).map(([status, { description, schema }]) => {
     const names: (keyof typeof HEADERS)[] = ['X-Request-ID', 'X-Served-By'];
     if (status === '201') names.push('Location');
@@ -109,10 +112,32 @@ function replies(route: Route): Json {
     if (route.input?.query?.describe().keys.cursor) names.push('Link');
     if (status === '503') names.push('Retry-After');
     const content = schema && { content: { 'application/json': jsonOf(schema) } };
-    return [status, { description, headers: headers(...names), ...content }];
+    const links = status === '201' && schema && { links: linksOf(route, exampleOf(schema), all) };
+    return [status, { description, headers: headers(...names), ...content, ...links }];
   });
   return Object.fromEntries(entries);
 }
+
+/** What can be done with a resource that was just created: every operation on a path below the one that created it. */
+function linksOf({ template }: Route, example: unknown, all: readonly Route[]): Json {
+  // {id} or, where the resource stands beside a message, {task: {id}}.
+  const wrapper = Object.entries(example as Json).find(([, value]) => Object.hasOwn(Object(value), 'id'))?.[0];
+  const pointer = Object.hasOwn(example as Json, 'id') ? '/id' : `/${wrapper}/id`;
+  const own = namesIn(template);
+  const links: Json = {};
+  for (const target of all.filter((each) => each.template.startsWith(`${template}/{`))) {
+    const [name, ...more] = namesIn(target.template).filter((each) => !own.includes(each));
+    if (name === undefined || more.length > 0) continue; // it needs the id of something else too
+    const parameters = {
+      ...Object.fromEntries(own.map((each) => [each, `$request.path.${each}`])),
+      [name]: `$response.body#${pointer}`,
+    };
+    const id = operationId(target);
+    links[id] = { operationId: id, parameters };
+  }
+  return links;
+}
+const namesIn = (template: string) => [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
 
 const problem = (status: number, description: string) => ({
   description,
@@ -140,9 +165,11 @@ const COMMON: Readonly<Record<number, string>> = {
   403: 'It is not the admin token',
   412: 'The resource has changed since the ETag in If-Match',
   413: 'The body is larger than 1 MiB',
+  414: 'The URL is longer than 8 KiB',
   415: 'The body is not JSON in UTF-8',
   422: 'Well-formed, but not valid',
   429: 'Too many requests from this address; see Retry-After',
+  431: 'A header is larger than 8 KiB',
   503: 'A dependency or every replica is away and nothing was written; see Retry-After',
   504: 'The database or the replica was lost during the write: the outcome is unknown',
 };
@@ -151,8 +178,9 @@ const COMMON: Readonly<Record<number, string>> = {
 function problems(route: Route): Json {
   const { params, query, body } = route.input ?? {};
   const isRead = route.method === 'get';
-  const statuses = [429];
+  const statuses = [429, 431];
   if (params || query || body || route.conditional || !isRead) statuses.push(400);
+  if (params || query) statuses.push(414);
   if (route.admin) statuses.push(401, 403);
   if (route.conditional) statuses.push(isRead ? 304 : 412);
   if (body) statuses.push(413, 415, 422);
