@@ -1,6 +1,6 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { freePort, listenAnywhere, until } from '../support/servers.ts';
@@ -71,6 +71,34 @@ test('the first start makes .env with secrets for its owner only, and everything
   expect(created.status).toBe(201);
 }, 120_000);
 
+const envFile = () => path.join(clone, '.env');
+const setting = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(readFileSync(envFile(), 'utf8'))?.[1];
+const clear = (token?: string) =>
+  fetch(`${url}/cache/clear`, { method: 'POST', headers: { Authorization: `Bearer ${token}` } });
+
+test('the admin token of .env clears the cache, under the rights that Redis gives the replicas', async () => {
+  await fetch(`${url}/tasks`);
+  expect((await clear('another-token')).status).toBe(403);
+  expect((await clear(setting('ADMIN_TOKEN'))).status).toBe(200);
+  expect((await json(await fetch(`${url}/cache/stats`))).used_memory_human).toMatch(/M$/);
+}, 60_000);
+
+test('seed makes the clients of the Rinha, and --reset begins anew', async () => {
+  const debit = () =>
+    fetch(`${url}/clientes/1/transacoes`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"valor":5,"tipo":"d","descricao":"five"}',
+    });
+  const balance = async () => (await json(await fetch(`${url}/clientes/1/extrato`))).saldo;
+  script('start.sh', 'seed');
+  expect((await debit()).status).toBe(200);
+  script('start.sh', 'seed');
+  expect(await balance()).toMatchObject({ total: -5, limite: 100_000 });
+  script('start.sh', 'seed', '--reset');
+  expect(await balance()).toMatchObject({ total: 0, limite: 100_000 });
+}, 60_000);
+
 test('a second start changes nothing', async () => {
   const before = [await pidOf(1), await pidOf(2)];
   expect(script('start.sh')).toMatch(/Already running, nothing to change/);
@@ -97,6 +125,14 @@ test('stop keeps the data, and the next start finds it', async () => {
   expect((await json(await fetch(`${url}/items`))).map(({ title }: { title: string }) => title)).toEqual(['kept']);
 }, 60_000);
 
+test('a setting that a newer version brings is added to .env, a secret with a value of its own', async () => {
+  const before = readFileSync(envFile(), 'utf8');
+  writeFileSync(envFile(), before.replace(/^ADMIN_TOKEN=.*\n/m, ''));
+  expect(script('start.sh')).toMatch(/Added to \.env .*ADMIN_TOKEN/);
+  expect(setting('ADMIN_TOKEN')).toMatch(/^[0-9a-f]{48}$/);
+  expect((await clear(setting('ADMIN_TOKEN'))).status).toBe(200);
+}, 60_000);
+
 test('bad arguments and an occupied port are named, and nothing is changed', async () => {
   const failing = (...command: string[]) => {
     try {
@@ -107,6 +143,7 @@ test('bad arguments and an occupied port are named, and nothing is changed', asy
   };
   expect(failing('start.sh', '--replicas', '99')).toMatch(/1 to 16/);
   expect(failing('start.sh', 'restart', 'nobody')).toMatch(/no such service: nobody/);
+  expect(failing('start.sh', 'seed', '--all')).toMatch(/seed takes --reset/);
   expect(failing('start.sh', '--docker')).toMatch(/running the other way|no Docker/);
   const other = createServer().unref();
   const port = await listenAnywhere(other);
