@@ -192,6 +192,29 @@ describe('products', () => {
 });
 
 describe('metrics', () => {
+  test('When COMMIT fails, then nothing is counted', async () => {
+    await sql`
+      create function refuse_at_commit() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$`.execute(
+      api.db,
+    );
+    const cart = await openCart({ product_id: 1, quantity: 1 });
+    const before = [await metric('ecommerce_cart_additions_total'), await metric('ecommerce_orders_total')];
+    for (const table of ['order_items', 'orders']) {
+      await sql`
+        create constraint trigger refuse after insert or update on ${sql.table(table)}
+        deferrable initially deferred for each row execute function refuse_at_commit()`.execute(api.db);
+    }
+    const statuses = [
+      (await api.api.post(`/carts/${cart}/items`).send({ product_id: 1, quantity: 1 })).status,
+      (await api.api.post(`/carts/${cart}/checkout`).send(customer)).status,
+    ];
+    for (const table of ['order_items', 'orders'])
+      await sql`drop trigger refuse on ${sql.table(table)}`.execute(api.db);
+    expect(statuses).toEqual([500, 500]);
+    expect([await metric('ecommerce_cart_additions_total'), await metric('ecommerce_orders_total')]).toEqual(before);
+    expect(await linesOf(cart)).toHaveLength(1);
+  });
+
   test('Products of a grown catalogue share one series', async () => {
     await sql`insert into products (id, name, price) values (100, 'last of its own', 1), (101, 'other', 1), (5000, 'other', 1)`.execute(
       api.db,
