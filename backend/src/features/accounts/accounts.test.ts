@@ -35,6 +35,8 @@ describe('the balance', () => {
     // 142 × 7 = 994; one more would be 1001.
     expect(tally(answers.map(({ status }) => status))).toEqual({ 201: 142, 422: 58 });
     for (const { status, body } of answers) if (status === 201) expect(body.saldo).toBeGreaterThanOrEqual(-1_000);
+    const refused = answers.find(({ status }) => status === 422);
+    expect(refused?.body.detail).toMatch(/^the balance is -\d+ and the limit 1000: /);
     expect([await balance(id), await sumOf(id)]).toEqual([-994, -994]);
     // Each success saw a balance of its own: none was lost between two others.
     const seen = answers.filter(({ status }) => status === 201).map(({ body }) => body.saldo as number);
@@ -111,6 +113,15 @@ describe('bad transactions', () => {
 });
 
 describe('users', () => {
+  test('A limit that would not cover the balance is refused, and says so', async () => {
+    const id = await createUser(100);
+    await transact(0, id, 'd', 60);
+    const refused = await api.api.put(`/users/${id}`).send({ limite: 59 });
+    expectProblem(refused, 422);
+    expect(refused.body.detail).toMatch(/^the balance is -60: /);
+    expect((await api.api.put(`/users/${id}`).send({ limite: 60 })).body).toMatchObject({ limite: 60, saldo: -60 });
+  });
+
   test('When many use one email at once, in whatever letters, then one is made', async () => {
     const email = 'Only.One@Example.com';
     const requests = Array.from({ length: 20 }, (_, n) =>

@@ -1,3 +1,4 @@
+import { fieldOf } from '../../platform/cache/cache.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -14,7 +15,7 @@ const inUse = conflicts({ order_items_product_id_fkey: 'the product is in a cart
 
 export function readProducts({ db, cache }: Deps, query: ProductQuery) {
   const load = async () => page(await listProducts(db, query), query.limit, (row) => [row.id]);
-  return cache.read(LISTS, load, JSON.stringify([query.cursor, query.limit]));
+  return cache.read(LISTS, load, fieldOf(query));
 }
 
 /** `value` is null when there is no such product, which is cached too. */

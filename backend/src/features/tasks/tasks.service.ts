@@ -1,3 +1,4 @@
+import { fieldOf } from '../../platform/cache/cache.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -12,7 +13,7 @@ const tagsOf = (id: number) => [one(id), LISTS];
 
 export function readTasks({ db, cache }: Deps, query: TaskQuery) {
   const load = async () => page(await listTasks(db, query), query.limit, (row) => [row.id]);
-  return cache.read(LISTS, load, JSON.stringify([query.status, query.cursor, query.limit]));
+  return cache.read(LISTS, load, fieldOf(query));
 }
 
 /** `value` is null when there is no such task, which is cached too. */

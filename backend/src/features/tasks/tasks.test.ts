@@ -27,6 +27,18 @@ test('source and X-Cache say where an answer comes from, of a task as of a list'
   }
 });
 
+test('No list gets the answer of another: status, limit and cursor tell them apart, their order does not', async () => {
+  const ids = (path: string) => warm(path).then((body) => body.tasks.map(({ id }: { id: number }) => id));
+  expect(await ids('/tasks?status=pending')).toEqual([3]);
+  expect(await ids('/tasks?status=completed')).toEqual([1]);
+  expect(await ids('/tasks?limit=2')).toEqual([3, 2]);
+  const { headers } = await api.api.get('/tasks?limit=2');
+  const next = /<([^>]+)>/.exec(headers.link as string)?.[1] as string;
+  expect(await ids(next)).toEqual([1]);
+  await warm('/tasks?limit=1&status=pending');
+  expect((await api.api.get('/tasks?status=pending&limit=1')).headers['x-cache']).toBe('HIT');
+});
+
 test('When a task is created, changed and deleted, then every list and every replica shows it at once', async () => {
   const paths = ['/tasks?limit=200', '/tasks?status=pending', '/tasks?limit=1'];
   const titles = async (n: number, path: string) =>

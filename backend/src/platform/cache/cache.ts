@@ -10,6 +10,9 @@ import { withScripts } from './scripts.ts';
 /** HIT: from Redis. MISS: from the database, and stored. BYPASS: from the database, and not stored. */
 export type CacheOutcome = 'HIT' | 'MISS' | 'BYPASS';
 
+/** The field of a list: all of its query, in one order, so that no parameter can be forgotten. */
+export const fieldOf = (query: object) => JSON.stringify(Object.entries(query).sort());
+
 /** What a client is told about where its answer came from. */
 export const sourceOf = (outcome: CacheOutcome) => (outcome === 'HIT' ? 'cache' : 'database');
 
