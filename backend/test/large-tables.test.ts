@@ -12,7 +12,7 @@ import { apiRoutes, createApps } from '../src/app.ts';
 import { noCache } from '../src/platform/cache/cache.ts';
 import type { Deps } from '../src/platform/deps.ts';
 import { createMetrics } from '../src/platform/metrics/metrics.ts';
-import { ADMIN_TOKEN, asAdmin, connect, databaseUrl, useApi } from './support/api.ts';
+import { ADMIN_TOKEN, asAdmin, useApi } from './support/api.ts';
 
 const ROWS = 1_000_000;
 const api = useApi();
@@ -53,11 +53,8 @@ class Recorder implements KyselyPlugin {
 const recorder = new Recorder();
 let agent: supertest.Agent;
 beforeAll(async () => {
-  const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(api.db);
-  const owner = connect(databaseUrl(rows[0]?.name as string, 'postgres'), 1, false);
-  for (const statement of FILL) await statement.execute(owner);
-  await sql`vacuum analyze`.execute(owner);
-  await owner.destroy();
+  for (const statement of FILL) await statement.execute(api.db);
+  await sql`vacuum analyze`.execute(api.db);
 
   const { deps, lifecycle } = api.replicas[0];
   const db = deps.db.withPlugin(recorder);

@@ -33,7 +33,7 @@ export interface TestApi {
   readonly replicas: [TestReplica, TestReplica];
   /** The first replica's API, for tests in which one is enough. */
   readonly api: supertest.Agent;
-  /** A connection of the test's own, to look at what is stored. */
+  /** The test's own connections, as the superuser and without time limits, to look at what is stored. */
   readonly db: Kysely<Database>;
   readonly redis: RedisClient;
 }
@@ -63,10 +63,19 @@ export function databaseUrl(name: string, role: 'postgres' | 'tandem_app' | 'tan
   return url.href;
 }
 
+/** Both replicas and the tests share one thread, which a busy machine may hold up for longer than a replica waits. */
+const PATIENCE_MS = 10_000;
+
 function createReplica(instance: string, database: string): TestReplica {
   const metrics = createMetrics(instance);
-  const redis = createRedis(redisUrl(), instance, logger);
-  const db = connect(databaseUrl(database));
+  const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
+  const db = createDatabase({
+    url: databaseUrl(database),
+    poolMax: 10,
+    applicationName: instance,
+    logger,
+    connectionTimeout: PATIENCE_MS,
+  });
   const deps: Deps = { db, cache: createCache(redis, metrics), redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
@@ -80,8 +89,8 @@ export function useApi(): TestApi {
     const database = await createTestDatabase();
     api.replicas = [createReplica('backend-1', database), createReplica('backend-2', database)];
     api.api = api.replicas[0].api;
-    api.db = connect(databaseUrl(database, 'postgres'));
-    api.redis = createRedis(redisUrl(), 'test', logger);
+    api.db = connect(databaseUrl(database, 'postgres'), 10, false);
+    api.redis = createRedis(redisUrl(), 'test', logger, PATIENCE_MS);
     const clients = [api.redis, ...api.replicas.map(({ deps }) => deps.redis as RedisClient)];
     await Promise.all(clients.map((client) => new Promise((resolve) => client.once('ready', resolve))));
     await api.redis.flushdb();

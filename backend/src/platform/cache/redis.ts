@@ -3,17 +3,24 @@ import type { Logger } from 'pino';
 
 export type RedisClient = Redis;
 
+const COMMAND_TIMEOUT_MS = 150;
+
 /**
  * A connection that fails fast instead of queueing: nothing is sent before it stands, nothing is sent twice, and an answer
  * that takes over 150 ms counts as none. A cache that is slower than the database is no help. It reconnects by itself.
  */
-export function createRedis(url: string, connectionName: string, logger: Logger): RedisClient {
+export function createRedis(
+  url: string,
+  connectionName: string,
+  logger: Logger,
+  commandTimeout = COMMAND_TIMEOUT_MS,
+): RedisClient {
   const redis = new Redis(url, {
     connectionName,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: 150,
+    commandTimeout,
     connectTimeout: 1000,
     retryStrategy: (attempt) => Math.min(attempt * 100, 1000),
   });

@@ -30,8 +30,11 @@ export interface DatabaseOptions {
   readonly logger: Logger;
   /** false: no time limits, for migrations. Default true. */
   readonly bounded?: boolean;
+  /** How long a query waits for a connection, in milliseconds. */
+  readonly connectionTimeout?: number;
 }
 
+const CONNECTION_TIMEOUT_MS = 2000;
 /** In milliseconds. All are below Nginx's read timeout of 5 s, so the application gives up first and says why. */
 const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000';
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
@@ -63,7 +66,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
     connectionString: options.url,
     max: options.poolMax,
     application_name: options.applicationName,
-    connectionTimeoutMillis: 2000,
+    connectionTimeoutMillis: options.connectionTimeout ?? CONNECTION_TIMEOUT_MS,
     ...(bounded && { query_timeout: QUERY_TIMEOUT_MS }),
     keepAlive: true,
     options: `-c timezone=UTC ${bounded ? LIMITS : ''}`,
