@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Kysely, sql } from 'kysely';
 import type { Database } from '../../platform/database/schema.ts';
 
@@ -6,7 +7,8 @@ const LIMITS = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
 const CLIENTS = LIMITS.map((limite, n) => ({
   id: n + 1,
   nome: `Cliente ${n + 1}`,
-  email: `cliente-${n + 1}@rinha.example`,
+  // Nobody can guess it, and take it before.
+  email: `cliente-${n + 1}-${randomUUID()}@rinha.example`,
   limite,
 }));
 const IDS = CLIENTS.map(({ id }) => id);

@@ -1,4 +1,4 @@
-import type { Precondition } from '../../platform/database/precondition.ts';
+import { isVersion, type Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
 import { conflicts, HttpError, notFound } from '../../platform/http/errors.ts';
@@ -11,10 +11,10 @@ export const emailTaken = conflicts({ users_email_key: 'another user has this em
 export async function changeUser({ db }: Deps, id: number, changes: UserChanges, precondition: Precondition) {
   const updated = await updateUser(db, id, changes, precondition).catch(emailTaken);
   if (updated) return updated;
-  const { limite } = changes;
   const user = await findUser(db, id);
-  if (user && limite !== undefined && user.saldo < -limite) {
-    throw new HttpError(422, `the balance is ${user.saldo}: the limit cannot be less than that`);
+  // Not by a look at the balance: it may have moved since.
+  if (user && changes.limite !== undefined && isVersion(precondition, user.version)) {
+    throw new HttpError(422, `the balance is ${user.saldo}: the limit must cover it`);
   }
   throw await notWritten('user', precondition, async () => user);
 }

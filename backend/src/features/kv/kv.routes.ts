@@ -44,12 +44,7 @@ export const kvRoutes = (deps: Deps) =>
       async handle({ query: { key, ...list } }) {
         if (key === undefined) {
           const found = await listPairs(deps.db, list);
-          const { rows, next } = page(
-            found,
-            list.limit,
-            (row) => [row.key],
-            (row) => Buffer.byteLength(row.value),
-          );
+          const { rows, next } = page(found, list.limit, (row) => [row.key]);
           return { status: 200, body: { data: rows }, next };
         }
         const { value: found, outcome } = await readPair(deps, key);

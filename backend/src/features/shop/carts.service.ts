@@ -14,7 +14,6 @@ import {
   updateCartItem,
 } from './carts.repository.ts';
 import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
-import { findProduct } from './products.repository.ts';
 import type { ShopMetrics } from './shop.metrics.ts';
 
 const closed = () => new HttpError(422, 'the cart is closed: it has been checked out');
@@ -47,17 +46,17 @@ export function orderOf({ is_open: _, ...order }: Order) {
 /** @throws HttpError 404, or 422 when the cart is closed or full */
 export async function addItem({ db }: Deps, metrics: ShopMetrics, cartId: string, item: NewItem) {
   const added = await insertCartItem(db, cartId, item);
-  if (!added) throw await whyNotAdded(db, cartId, item.product_id);
+  if (!added) throw await whyNotAdded(db, cartId);
   metrics.countAddition(added.product_id);
   return added;
 }
 
-async function whyNotAdded(db: Deps['db'], cartId: string, productId: number): Promise<HttpError> {
+async function whyNotAdded(db: Deps['db'], cartId: string): Promise<HttpError> {
   const order = await findOrder(db, cartId);
   if (!order) return notFound('cart');
   if (!order.is_open) return closed();
-  if (!(await findProduct(db, productId))) return notFound('product');
-  return new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
+  if (order.items.length >= MAX_LINES) return new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
+  return notFound('product');
 }
 
 /** @throws HttpError 404, 412, or 422 when the cart is closed */

@@ -36,23 +36,28 @@ export function createShopMetrics({ metrics: { registry }, db, logger }: Deps) {
     buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
-  let askedAt = Number.NEGATIVE_INFINITY;
-  new Gauge({
+  const sessions = new Gauge({
     name: 'ecommerce_active_sessions',
     help: 'Open carts touched in the last 30 minutes, counted in the database: each replica shows the same',
     registers,
-    async collect() {
-      if (performance.now() - askedAt < SCRAPE_INTERVAL_MS) return;
-      try {
-        this.set(await countActiveCarts(db));
-        askedAt = performance.now();
-      } catch (err) {
-        // No sample is the truth when nobody can count; the other metrics must go on.
-        this.remove();
-        logger.info({ err }, 'active carts not counted');
-      }
-    },
+    collect: () => counted(),
   });
+  let askedAt = Number.NEGATIVE_INFINITY;
+  let counting = Promise.resolve();
+  /** Scrapes that come meanwhile wait for the same count; a failure too is asked about once an interval. */
+  function counted(): Promise<void> {
+    if (performance.now() - askedAt < SCRAPE_INTERVAL_MS) return counting;
+    askedAt = performance.now();
+    counting = countActiveCarts(db).then(
+      (count) => sessions.set(count),
+      (err) => {
+        // No sample is the truth when nobody can count; the other metrics must go on.
+        sessions.remove();
+        logger.info({ err }, 'active carts not counted');
+      },
+    );
+    return counting;
+  }
 
   return {
     countAddition: (productId: number) =>

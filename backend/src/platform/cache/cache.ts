@@ -48,7 +48,7 @@ const LEASE_MS = 5_000;
 /** Far longer than a transaction may live, so that a marker ends by its own writer, not by its expiry. */
 const MARKER_MS = 60_000;
 const ENTRY_MS = 300_000;
-/** Of one tag: a client that asks for ever new pages must not fill Redis. */
+/** Of one tag, which then begins anew: a client that asks for ever new pages must neither fill Redis nor keep others out. */
 const MAX_FIELDS = 1_000;
 /** The field of a tag that has one answer only. */
 const ITEM = '.';

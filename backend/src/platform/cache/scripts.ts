@@ -18,7 +18,7 @@ const SCRIPTS = {
   cacheFill: `
     if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
     redis.call('HDEL', KEYS[2], ARGV[1])
-    if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return 0 end
+    if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then redis.call('UNLINK', KEYS[1]) end
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
     redis.call('PEXPIRE', KEYS[1], ARGV[4], 'NX')
     return 1`,

@@ -10,3 +10,8 @@ export function versionMatches(precondition: Precondition): RawBuilder<SqlBool> 
   const versions = precondition.filter((version) => /^[1-9]\d{0,17}$/.test(version));
   return sql`version = any(${versions}::bigint[])`;
 }
+
+/** The same question of a row that was read. */
+export function isVersion(precondition: Precondition, version: number): boolean {
+  return precondition === undefined || precondition === '*' || precondition.includes(`${version}`);
+}

@@ -10,8 +10,10 @@ const REQUEST_ID = /^x-request-id: ([\w-]{1,64})\r$/im;
  * large a header). By itself Node sends a bare status line without a body.
  */
 export function answerClientError(error: Error & { code?: string; rawPacket?: Buffer }, socket: Socket): void {
-  // The client went away, or an answer is under way already.
-  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
+  // The client went away, or an answer is under way already. (bytesWritten would not tell: it counts earlier answers of a
+  // kept connection, and Nginx, which keeps them, takes one that is closed without an answer for a replica that died.)
+  const { _httpMessage: underWay } = socket as Socket & { _httpMessage?: unknown };
+  if (error.code === 'ECONNRESET' || !socket.writable || underWay) return void socket.destroy();
   const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
   const problem = new HttpError(
     tooLarge ? 431 : 400,

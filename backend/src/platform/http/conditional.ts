@@ -16,12 +16,17 @@ function parseTags(header: string, name: string): { weak: boolean; version: stri
   return [...header.matchAll(ENTITY_TAG)].map(([, weak, version = '']) => ({ weak: weak !== undefined, version }));
 }
 
-/** Whether If-None-Match names this version (weak comparison, RFC 9110 section 13.1.2): then the answer is 304. */
-export function isNotModified(headers: IncomingHttpHeaders, version: string | number): boolean {
+/**
+ * Reads If-None-Match of a read, before anything is done for it.
+ * @returns whether it names a version (weak comparison, RFC 9110 section 13.1.2): then the answer is 304
+ * @throws HttpError 400
+ */
+export function readIfNoneMatch(headers: IncomingHttpHeaders): (version: string) => boolean {
   const header = headers['if-none-match'];
-  if (header === undefined) return false;
-  if (header.trim() === '*') return true;
-  return parseTags(header, 'If-None-Match').some((tag) => tag.version === `${version}`);
+  if (header === undefined) return () => false;
+  if (header.trim() === '*') return () => true;
+  const tags = parseTags(header, 'If-None-Match');
+  return (version) => tags.some((tag) => tag.version === version);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Express, Request, RequestHandler, Response } from 'express';
 import type { Schema, ValidationError } from 'joi';
 import { requireToken } from './admin.ts';
 import { jsonBody } from './body.ts';
-import { isNotModified, readPrecondition, toEtag } from './conditional.ts';
+import { readIfNoneMatch, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
 import { nextLink, splitUrl } from './paging.ts';
 import type { Answer, Route } from './route.ts';
@@ -29,6 +29,9 @@ export function mount(app: Express, routes: readonly Route[], options: MountOpti
   }
 }
 
+/** The client went away before it had the answer: Nginx's number for it, and express-prom-bundle's. */
+const ABANDONED = 499;
+
 /** Tells the log and the metrics which route this is, before anything can fail. */
 const labelled =
   ({ template, observe }: Route): RequestHandler =>
@@ -36,10 +39,10 @@ const labelled =
     response.locals.route = template;
     if (observe) {
       const started = performance.now();
-      response.once('finish', () => {
-        const { problem } = response.locals;
+      response.once('close', () => {
+        const status = response.writableFinished ? response.statusCode : ABANDONED;
         const seconds = (performance.now() - started) / 1000;
-        observe({ method: request.method, template, status: response.statusCode, seconds, problem });
+        observe({ method: request.method, template, status, seconds, problem: response.locals.problem });
       });
     }
     next();
@@ -63,10 +66,11 @@ function endpoint(route: Route, options: MountOptions): RequestHandler {
     if (params) input.params = check('path', params, request.params);
     if (query) input.query = check('query', query, readQuery(request));
     if (isWrite) input.precondition = readPrecondition(request.headers, route.conditional ?? false);
+    const isCurrent = isWrite ? () => false : readIfNoneMatch(request.headers);
     if (body) input.body = check('body', body, request.body);
     const answer = await route.handle(input as never);
     if (options.checkReplies) checkReply(route, answer);
-    send(request, response, answer);
+    send(request, response, answer, isCurrent);
   };
 }
 
@@ -77,7 +81,8 @@ const MAX_ERRORS = 20;
 /** 422 for a body that is well-formed but wrong; 400 for what stands in the URL. */
 function check(where: InputError['in'], schema: Schema, value: unknown): unknown {
   if (where === 'body' && typeof value === 'object' && Object.keys(value ?? {}).length > MAX_FIELDS) {
-    throw new HttpError(422, `the body has more than ${MAX_FIELDS} fields`);
+    const errors = [{ in: where, path: '', message: `must not have more than ${MAX_FIELDS} fields` }];
+    throw new HttpError(422, 'the body is not valid', { errors });
   }
   // A body is JSON, which has types: "5" is not 5. A URL has only text.
   const result = schema.validate(value, { abortEarly: false, convert: where !== 'body', errors: { label: false } });
@@ -103,7 +108,7 @@ function readQuery(request: Request): unknown {
   return request.query;
 }
 
-function send(request: Request, response: Response, answer: Answer): void {
+function send(request: Request, response: Response, answer: Answer, isCurrent: (version: string) => boolean): void {
   const { status, body, headers, version, next, cache } = answer;
   response.status(status);
   if (headers) response.set(headers);
@@ -111,8 +116,7 @@ function send(request: Request, response: Response, answer: Answer): void {
   if (next) response.set('Link', nextLink(request.originalUrl, next));
   if (version !== undefined) {
     response.set('ETag', toEtag(version));
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && isNotModified(request.headers, version)) return void response.status(304).end();
+    if (isCurrent(`${version}`)) return void response.status(304).end();
   }
   if (body === undefined) response.end();
   else if (Buffer.isBuffer(body)) response.end(body);

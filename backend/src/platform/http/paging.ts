@@ -49,28 +49,25 @@ export function pageQuery(...sortKey: AnySchema[]) {
 /** A page of large rows ends early, so that 200 of them do not make an answer that takes the replica's memory. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
-/**
- * A page and the cursor of the next one. Ask the database for `limit + 1` rows: the surplus one tells that there is a next.
- * @param sizeOf bytes of a row, where rows may be large
- */
-export function page<Row>(
-  rows: readonly Row[],
-  limit: number,
-  sortKeyOf: (row: Row) => Cursor,
-  sizeOf?: (row: Row) => number,
-) {
-  let count = Math.min(rows.length, limit);
-  if (sizeOf) {
-    let bytes = 0;
-    const tooMany = rows.findIndex((row, n) => {
-      bytes += sizeOf(row);
-      return n > 0 && bytes > MAX_PAGE_BYTES;
-    });
-    if (tooMany > 0) count = Math.min(count, tooMany);
-  }
+/** A page and the cursor of the next one. Ask the database for `limit + 1` rows: the surplus one tells that there is a next. */
+export function page<Row extends object>(rows: readonly Row[], limit: number, sortKeyOf: (row: Row) => Cursor) {
+  const count = Math.min(rows.length, limit, fitting(rows));
   const last = rows[count - 1];
   const next = rows.length > count && last !== undefined ? sortKeyOf(last) : undefined;
   return { rows: rows.slice(0, count), next };
+}
+
+/** How many of the rows make a page of MAX_PAGE_BYTES; one at least. */
+function fitting(rows: readonly object[]): number {
+  // No character takes more than six bytes of JSON ("\\u0001"), so only what could be too large is measured.
+  const texts = rows.flatMap((row) => Object.values(row)).filter((value) => typeof value === 'string');
+  if (texts.reduce((sum, text) => sum + text.length * 6, 0) < MAX_PAGE_BYTES) return rows.length;
+  let bytes = 0;
+  const tooMany = rows.findIndex((row, n) => {
+    bytes += Buffer.byteLength(JSON.stringify(row));
+    return n > 0 && bytes > MAX_PAGE_BYTES;
+  });
+  return tooMany < 0 ? rows.length : tooMany;
 }
 
 /** At the first "?": a later one is part of the query. */
