@@ -3,6 +3,7 @@
  * There is no Redis (the cache is off), no Nginx and no second replica: see the README for what that means.
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -18,7 +19,14 @@ const POSTGRES_PORT = Number(process.env.POSTGRES_PORT ?? 15433);
 const PASSWORD = 'development';
 // PostgreSQL refuses to run as root: then it runs as the user postgres, who may not reach a clone in root's home.
 const isRoot = process.getuid?.() === 0;
-const databaseDir = isRoot ? path.join(tmpdir(), 'tandem-dev') : path.join(import.meta.dirname, '../.data/dev');
+const clone = createHash('sha256')
+  .update(import.meta.dirname)
+  .digest('hex')
+  .slice(0, 12);
+const databaseDir = isRoot
+  ? path.join(tmpdir(), `tandem-dev-${clone}`)
+  : path.join(import.meta.dirname, '../.data/dev');
+const ADMIN_TOKEN = process.env.ADMIN_TOKEN ?? PASSWORD;
 
 const log: string[] = [];
 const keep = (message: unknown) => void log.push(String(message));
@@ -59,7 +67,8 @@ await migrate(db, { app: PASSWORD, metrics: PASSWORD });
 await db.destroy();
 
 console.log(
-  `API http://localhost:${PORT}  docs http://localhost:${PORT}/docs  metrics http://localhost:${DEBUG_PORT}/metrics`,
+  `API http://localhost:${PORT}  docs http://localhost:${PORT}/docs  metrics http://localhost:${DEBUG_PORT}/metrics\n` +
+    `admin token ${ADMIN_TOKEN}  data ${databaseDir}`,
 );
 const replica = spawn(process.execPath, ['--watch-path=src', 'src/server.ts'], {
   cwd: import.meta.dirname,
@@ -71,7 +80,7 @@ const replica = spawn(process.execPath, ['--watch-path=src', 'src/server.ts'], {
     DEBUG_PORT: `${DEBUG_PORT}`,
     DATABASE_URL: url('tandem_app', 'tandem'),
     REDIS_URL: '',
-    ADMIN_TOKEN: PASSWORD,
+    ADMIN_TOKEN,
     REPLICAS: '1',
   },
 });

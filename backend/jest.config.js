@@ -7,7 +7,7 @@ export default {
   globalSetup: './test/support/global-setup.ts',
   setupFilesAfterEnv: ['./test/support/clean-up.ts'],
   globalTeardown: './test/support/global-teardown.ts',
-  testTimeout: 30_000,
+  testTimeout: 120_000, // a busy machine makes no test fail
   maxWorkers: 2,
   // The three programs run in the stack tests as processes of their own, where Jest counts nothing.
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.test.ts', '!src/{server,migrate,generate}.ts'],

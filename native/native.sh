@@ -219,7 +219,7 @@ EOF
         {
             # INT: stop now, but cleanly. Only TCP, so that the length of the clone's path does not matter.
             postgres="\"$PG_BIN/postgres\" -D \"$SERVICES/postgres\" -c port=$POSTGRES_PORT -c listen_addresses=127.0.0.1"
-            postgres="$postgres -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off"
+            postgres="$postgres -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off -c log_error_verbosity=terse"
             program postgres "$PG_USER" INT 30 / "$postgres"
             program redis "$REDIS_USER" TERM 10 / "redis-server \"$SERVICES/redis/redis.conf\"" "CONFIG=$(redis_config | checksum)"
             for ((i = 1; i <= REPLICAS; i++)); do

@@ -122,6 +122,17 @@ test('When a load fails, then nothing is stored and the next reader tries again'
   expect((await cacheOf(0).read(name, async () => 'v')).value).toBe('v');
 });
 
+test('When ever new pages of a list are asked for, then the others still come from the cache', async () => {
+  const name = nextKey();
+  const read = (field: string) => cacheOf(0).read(name, async () => field, field);
+  for (let n = 0; n < 1_050; n++) await read(`page ${n}`);
+  await settled(0);
+  expect(await api.redis.hlen(`c:v:${name}`)).toBeLessThanOrEqual(1_000);
+  expect((await read('first')).outcome).toBe('MISS');
+  await settled(0);
+  expect(await read('first')).toEqual({ value: 'first', outcome: 'HIT' });
+});
+
 test('Every key that is stored has an end', async () => {
   const name = nextKey();
   await cacheOf(0).read(name, async () => 'v');

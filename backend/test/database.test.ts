@@ -33,6 +33,18 @@ describe('migrations', () => {
     expect(await isMigrated(connectTo(url, 1))).toBe(true);
   });
 
+  test('When newer code has migrated the database, then older code starts on it; when each has its own, it is told', async () => {
+    const db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 1);
+    const newer = '9999-newer';
+    await sql`insert into kysely_migration (name, timestamp) values (${newer}, '2030-01-01')`.execute(db);
+    expect(await migrate(db, PASSWORDS)).toEqual([]);
+    expect(await isMigrated(db)).toBe(true);
+    await sql`delete from kysely_migration where name = '0001-items'`.execute(db);
+    await expect(migrate(db, PASSWORDS)).rejects.toThrow(
+      /migrations of other code \(9999-newer\), and lacks 0001-items/,
+    );
+  });
+
   test('When nothing has run, then the database is not migrated, and asking changes nothing', async () => {
     const db = connectTo(databaseUrl(await emptyDatabase(), 'postgres'), 1);
     expect(await isMigrated(db)).toBe(false);

@@ -238,6 +238,24 @@ test('what the parser of a replica refuses has the same shape, through Nginx as 
   }
 });
 
+test('what a replica refuses on a connection that it has kept is answered too', async () => {
+  const socket = connectSocket(stack.replicas[0]?.port as number, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await until('the first answer', () => answer.includes('pong'));
+  answer = '';
+  socket.write('GET /kv?key=é HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: 0123456789abcdef\r\n\r\n');
+  await new Promise((resolve) => socket.once('close', resolve));
+  expectRawProblem(answer, 400);
+  // Nginx keeps its connections: one that is closed without an answer would count as a replica that died.
+  for (let n = 0; n < 50; n++) {
+    expectRawProblem(await raw('GET /ping?x=é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'), 400);
+  }
+});
+
 test('HTTP/1.0 without a Host, and 21 KB of headers, are served', async () => {
   expect(await raw('GET /ping HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 /);
   const large = ['A', 'B', 'C'].map((name) => `X-${name}: ${'x'.repeat(7000)}\r\n`).join('');

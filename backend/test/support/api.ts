@@ -16,7 +16,8 @@ export const ADMIN_TOKEN = 'the-administrator';
 /** For `.set()` of a request. */
 export const asAdmin = { Authorization: `Bearer ${ADMIN_TOKEN}` };
 
-export const logger = pino({ level: 'silent' });
+/** A 500 is a bug, and its answer does not say which. */
+export const logger = pino({ level: process.env.LOG_LEVEL ?? 'error' });
 
 /** One replica in this process: its own pool, Redis connection and registry, as a real one has. */
 export interface TestReplica {

@@ -29,13 +29,16 @@ export interface TransactionQuery {
 /** An amount in cents. As far as a JSON number is exact; the table's domain `cents` has the same bounds. */
 const cents = () => Joi.number().integer().max(Number.MAX_SAFE_INTEGER);
 
+/** Lower ids are kept for clients that a seed makes. */
+const FIRST_USER = 1_001;
+
 const id = rowId().required();
 const nome = Joi.string().trimmed().characters(1, 200).example('Ana Souza');
 const limite = cents().min(0).description('Cents that the balance may fall below zero').example(100_000);
 const saldo = cents().min(-Number.MAX_SAFE_INTEGER).required().description('Cents').example(-9_098);
 const valor = cents().min(1).required().description('Cents').example(1_000);
 const tipo = Joi.string().valid('c', 'd').required().description('c: credit, d: debit');
-const descricao = Joi.string().characters(1, 200).required().example('descricao');
+const descricao = Joi.string().characters(1, 200).required().example('mercado');
 const realizada_em = timestamp().required();
 
 export const idParams = Joi.object<{ id: number }, true>({ id });
@@ -44,7 +47,7 @@ export const newUser = Joi.object<NewUser, true>({ nome: nome.required(), email:
 export const userChanges = Joi.object<UserChanges, true>({ nome, email: email(), limite }).min(1);
 export const userQuery = Joi.object<UserQuery, true>(pageQuery(id));
 export const user = Joi.object<User, true>({
-  id,
+  id: id.example(FIRST_USER),
   nome: nome.required(),
   email: email().required(),
   limite: limite.required(),
@@ -52,19 +55,31 @@ export const user = Joi.object<User, true>({
   created_at: timestamp().required(),
 });
 
-export const newTransaction = Joi.object<NewTransaction, true>({ user_id: id, valor, tipo, descricao });
+export const newTransaction = Joi.object<NewTransaction, true>({
+  user_id: id.example(FIRST_USER),
+  valor,
+  tipo,
+  descricao,
+});
 export const transactionQuery = Joi.object<TransactionQuery, true>({
   user_id: rowId().description('Only those of this user'),
   ...pageQuery(id),
 });
-export const transaction = Joi.object<Transaction, true>({ id, user_id: id, valor, tipo, descricao, realizada_em });
+export const transaction = Joi.object<Transaction, true>({
+  id,
+  user_id: id.example(FIRST_USER),
+  valor,
+  tipo,
+  descricao,
+  realizada_em,
+});
 export const transactionReply = transaction.append({ limite: limite.required(), saldo });
 
 /** The public contract of the Rinha de Backend 2024-Q1 allows ten characters. */
 export const newTransacao = Joi.object<Omit<NewTransaction, 'user_id'>, true>({
   valor,
   tipo,
-  descricao: Joi.string().characters(1, 10).required().example('descricao'),
+  descricao: Joi.string().characters(1, 10).required().example('mercado'),
 });
 export const transacaoReply = Joi.object({ limite: limite.required(), saldo });
 export const extratoReply = Joi.object({

@@ -145,12 +145,46 @@ describe('users', () => {
     expectProblem(await api.api.delete(`/users/${id}`).set('If-Match', etag), 412);
   });
 
+  test.each([
+    ['letters beyond ASCII', 'ána@example.com'],
+    ['combining marks', `a${'\u0301'.repeat(10_000)}@example.com`],
+    ['a domain beyond ASCII', 'ana@münchen.de'],
+    ['255 characters', `${'a'.repeat(64)}@${'b.'.repeat(94)}com`],
+    ['a line separator', 'a\u2028b@example.com'],
+    ['no domain', 'ana@'],
+  ])('An email with %s is refused', async (_, email) => {
+    expectProblem(await api.api.post('/users').send({ nome: 'Ana', email }), 422);
+  });
+
+  test('When a limit is refused while the balance moves, then the user is never said to be missing', async () => {
+    const id = await createUser(1_000);
+    await transact(0, id, 'd', 1);
+    const moving = Array.from({ length: 100 }, (_, n) => transact(n, id, n % 2 === 0 ? 'c' : 'd', 1));
+    const changes = Array.from({ length: 100 }, (_, n) =>
+      at(n)
+        .put(`/users/${id}`)
+        .send({ limite: n % 2 === 0 ? 0 : 1_000 }),
+    );
+    await Promise.all(moving);
+    const statuses = (await Promise.all(changes)).map(({ status }) => status);
+    expect(statuses.filter((status) => status !== 200 && status !== 422)).toEqual([]);
+  });
+
   test('A token for administrators is not asked for, and does no harm', async () => {
     expect((await api.api.get('/users').set(asAdmin)).status).toBe(200);
   });
 });
 
 describe('the clients of the Rinha', () => {
+  test('When somebody else has an email that looks like theirs, then they are made all the same', async () => {
+    for (const n of [1, 2]) {
+      const email = `cliente-${n}@rinha.example`;
+      expect((await api.api.post('/users').send({ nome: 'first', email })).status).toBe(201);
+    }
+    expect(await seedClients(api.db)).toHaveLength(5);
+    await api.db.deleteFrom('users').where('id', '<=', 5).execute();
+  });
+
   test('When they are seeded twice, then there are five with their limits, and no sixth', async () => {
     expect((await seedClients(api.db)).sort()).toEqual([1, 2, 3, 4, 5]);
     await transact(0, 1, 'd', 10);

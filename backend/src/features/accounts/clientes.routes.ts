@@ -5,7 +5,7 @@ import { findStatement } from './accounts.repository.ts';
 import { extratoReply, idParams, newTransacao, transacaoReply } from './accounts.schemas.ts';
 import { transact } from './accounts.service.ts';
 
-const missing = { 404: 'There is no client with this id' };
+const missing = { 404: 'There is no user with this id' };
 
 /** Users and their transactions once more, as the public contract of the Rinha de Backend 2024-Q1 has them. */
 export const clientesRoutes = (deps: Deps) =>
@@ -13,7 +13,8 @@ export const clientesRoutes = (deps: Deps) =>
     route({
       method: 'post',
       path: '/clientes/:id/transacoes',
-      summary: 'Credit or debit a client; 422 when the balance would fall below the limit',
+      summary:
+        'Credit or debit a client (./start.sh seed makes 1 to 5); 422 when the balance would fall below the limit',
       input: { params: idParams, body: newTransacao },
       replies: { 200: { description: 'Limit and balance after the transaction', schema: transacaoReply } },
       problems: missing,
@@ -32,7 +33,7 @@ export const clientesRoutes = (deps: Deps) =>
       async handle({ params }) {
         const rows = await findStatement(deps.db, params.id);
         const [first] = rows;
-        if (!first) throw notFound('client');
+        if (!first) throw notFound('user');
         const { saldo: total, limite, data_extrato } = first;
         const ultimas_transacoes = rows
           .filter((row) => row.valor !== null) // a client without transactions is one row without one

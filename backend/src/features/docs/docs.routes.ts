@@ -68,7 +68,7 @@ export function docsRoutes(endpoints: () => readonly Route[]) {
       method: 'get',
       path: '/docs',
       summary: 'This API as an interactive page',
-      replies: { 200: { description: 'HTML' } },
+      replies: { 200: { description: 'The page', type: 'text/html', headers: ['Content-Security-Policy'] } },
       handle: () => ({
         status: 200,
         body: Buffer.from(PAGE),
@@ -79,9 +79,11 @@ export function docsRoutes(endpoints: () => readonly Route[]) {
       method: 'get',
       path: '/docs/:file',
       summary: 'A file of the interactive page',
-      input: { params: Joi.object<{ file: string }, true>({ file: Joi.string().required() }) },
+      input: {
+        params: Joi.object<{ file: string }, true>({ file: Joi.string().required().example('swagger-ui.css') }),
+      },
       conditional: true,
-      replies: { 200: { description: 'The file' } },
+      replies: { 200: { description: 'The file', type: '*/*' } },
       problems: { 404: 'There is no such file' },
       handle: ({ params }) => {
         if (!isFile(params.file)) throw notFound('file');

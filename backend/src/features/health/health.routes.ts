@@ -131,7 +131,7 @@ export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
       method: 'get',
       path: '/metrics',
       summary: 'Everything that Prometheus collects',
-      replies: { 200: { description: 'Prometheus text format' } },
+      replies: { 200: { description: 'Prometheus text format', type: 'text/plain' } },
       async handle() {
         const text = await metrics.registry.metrics();
         return { status: 200, body: Buffer.from(text), headers: { 'Content-Type': metrics.registry.contentType } };

@@ -15,6 +15,7 @@ export const kvRoutes = (deps: Deps) =>
       path: '/kv',
       summary: 'Set a key, new or not',
       input: { body: pair },
+      bodyLimit: 512 * 1024, // JSON may write each byte of key and value as six: \u0001
       conditional: true,
       replies: {
         200: {

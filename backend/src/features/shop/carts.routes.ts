@@ -76,7 +76,7 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     path: '/carts/:id/checkout',
     summary: 'Close a cart: prices and total are frozen, it becomes an order; 422 when it is empty',
     input: { params: cartParams, body: customer },
-    replies: { 200: { description: 'The order', schema: order } },
+    replies: { 200: { description: 'The order', schema: order, headers: ['ETag', 'Location'] } },
     problems: { ...noCart, 409: 'The cart has been checked out already' },
     async handle({ params, body }) {
       const closed = await checkOut(deps, metrics, params.id, body);

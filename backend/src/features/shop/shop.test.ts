@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { sql } from 'kysely';
 import { Registry } from 'prom-client';
 import { asAdmin, connect, expectProblem, sample, useApi } from '../../../test/support/api.ts';
@@ -281,5 +282,30 @@ describe('metrics', () => {
     expect(sample(page, 'ecommerce_active_sessions')).toBeUndefined();
     expect(page).toContain('ecommerce_orders_total');
     await nobody.destroy();
+  });
+
+  test('When carts cannot be counted, then nobody asks again before the interval is over', async () => {
+    const info = jest.fn();
+    const registry = new Registry();
+    const nobody = connect('postgres://x:x@127.0.0.1:1/x', 1);
+    const { deps } = api.replicas[0];
+    const logger = { info } as unknown as typeof deps.logger;
+    createShopMetrics({ ...deps, db: nobody, logger, metrics: { ...deps.metrics, registry } });
+    for (let n = 0; n < 3; n++) await Promise.all([registry.metrics(), registry.metrics()]);
+    expect(info).toHaveBeenCalledTimes(1);
+    await nobody.destroy();
+  });
+
+  test('A request that its client gave up is timed too, as 499', async () => {
+    const cart = await openCart({ product_id: 1, quantity: 1 });
+    await api.db.transaction().execute(async (trx) => {
+      await trx.selectFrom('orders').selectAll().where('id', '=', cart).forUpdate().execute();
+      const giving = api.api.post(`/carts/${cart}/checkout`).send(customer).timeout(200);
+      await expect(giving).rejects.toThrow(/Timeout/);
+      await until('the abandoned request in the metrics', async () => {
+        const labels = { endpoint: '/carts/{id}/checkout', status_code: '499' };
+        return (await metric('ecommerce_request_duration_seconds_count', labels)) === 1;
+      });
+    });
   });
 });

@@ -87,6 +87,27 @@ test('Reads and writes race 200 times, and no replica answers the old title', as
   }
 });
 
+test('A page of large tasks ends early, and loses none', async () => {
+  const description = '\u0001'.repeat(4_000); // six bytes each, in JSON
+  await api.db
+    .insertInto('tasks')
+    .values(Array.from({ length: 120 }, (_, n) => ({ title: `large ${n}`, description })))
+    .execute();
+  await api.redis.flushdb(); // they came past the API
+  const seen: string[] = [];
+  for (let next: string | undefined = '/tasks?limit=200'; next; ) {
+    const response: Awaited<ReturnType<typeof api.api.get>> = await api.api.get(next);
+    expect(response.text.length).toBeLessThan(1.1 * 1024 * 1024);
+    seen.push(...response.body.tasks.map(({ title }: { title: string }) => title));
+    next = /<([^>]+)>/.exec(response.headers.link ?? '')?.[1];
+  }
+  expect(seen.filter((title) => title.startsWith('large')).reverse()).toEqual(
+    Array.from({ length: 120 }, (_, n) => `large ${n}`),
+  );
+  await api.db.deleteFrom('tasks').where('title', 'like', 'large%').execute();
+  await api.redis.flushdb();
+});
+
 test('A change that its precondition forbids leaves the cached task as it is', async () => {
   const { etag } = (await api.api.get('/tasks/1')).headers as { etag: string };
   await warm('/tasks/1');

@@ -38,6 +38,7 @@ export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords): Promi
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`.execute(connection);
     try {
       await createRoles(connection, passwords);
+      if (await isAhead(connection)) return [];
       const { error, results = [] } = await createMigrator(connection).migrateToLatest();
       if (error) throw error;
       // The application may read which migrations ran, not rewrite their history.
@@ -49,6 +50,28 @@ export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords): Promi
       await sql`select pg_advisory_unlock(${MIGRATION_LOCK})`.execute(connection);
     }
   });
+}
+
+/**
+ * Whether newer code has migrated the database, and this code, after a rollback, has nothing to add. Kysely would call
+ * that corrupted.
+ * @throws Error when each has migrations that the other does not know
+ */
+async function isAhead<T>(db: Kysely<T>): Promise<boolean> {
+  const known = await createMigrator(db).getMigrations();
+  const { rows: tables } = await sql`select from pg_tables where tablename = 'kysely_migration'`.execute(db);
+  if (tables.length === 0) return false;
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
+  const foreign = rows
+    .filter(({ name }) => !known.some((migration) => migration.name === name))
+    .map(({ name }) => name);
+  const missing = known.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name);
+  if (foreign.length > 0 && missing.length > 0) {
+    throw new Error(
+      `the database has the migrations of other code (${foreign}), and lacks ${missing}: it needs its own code, or a new database`,
+    );
+  }
+  return foreign.length > 0;
 }
 
 /** Least privilege: tandem_app reads and writes rows, tandem_metrics reads statistics and no row; neither owns anything. */

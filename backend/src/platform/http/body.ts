@@ -2,23 +2,24 @@ import { isUtf8 } from 'node:buffer';
 import express, { type RequestHandler } from 'express';
 import { HttpError } from './errors.ts';
 
-/** The same limit as Nginx's client_max_body_size. */
-const LIMIT_BYTES = 1024 * 1024;
+/** Enough for every body of ours but one: parsing the megabyte that Nginx lets through holds up all other requests. */
+const LIMIT_BYTES = 64 * 1024;
 
-const parse = express.json({
-  limit: LIMIT_BYTES,
-  strict: false, // a bare string or number is well-formed JSON: the schema refuses it, with 422
-  // Express makes {} of an empty body; and a byte that is not UTF-8 would silently become U+FFFD.
-  verify: (_request, _response, bytes) => {
-    if (bytes.length === 0) throw new HttpError(400, 'a JSON body is required');
-    if (!isUtf8(bytes)) throw new HttpError(400, 'the body is not UTF-8');
-  },
-});
+const parser = (limit: number) =>
+  express.json({
+    limit,
+    strict: false, // a bare string or number is well-formed JSON: the schema refuses it, with 422
+    // Express makes {} of an empty body; and a byte that is not UTF-8 would silently become U+FFFD.
+    verify: (_request, _response, bytes) => {
+      if (bytes.length === 0) throw new HttpError(400, 'a JSON body is required');
+      if (!isUtf8(bytes)) throw new HttpError(400, 'the body is not UTF-8');
+    },
+  });
 
 /** What express.json (its `error.type`) complains of → our status and words. */
 const PROBLEMS: Record<string, [status: number, detail: string]> = {
   'entity.parse.failed': [400, 'the body is not well-formed JSON'],
-  'entity.too.large': [413, 'the body is larger than 1 MiB'],
+  'entity.too.large': [413, 'the body is too large'],
   'encoding.unsupported': [415, 'this content encoding is not supported'],
   'charset.unsupported': [415, 'this charset is not supported: send UTF-8'],
   'request.size.invalid': [400, 'the body does not have its declared length'],
@@ -40,23 +41,26 @@ function setsPrototype(body: unknown): boolean {
 }
 
 /** Reads a JSON body into request.body. @throws HttpError 400, 413, 415 or 422 */
-export const jsonBody: RequestHandler = (request, response, next) => {
-  const type = request.headers['content-type'] ?? '';
-  if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type)) {
-    throw new HttpError(415, 'send a JSON body with Content-Type: application/json');
-  }
-  parse(request, response, (error?: unknown) => {
-    if (error && !(error instanceof HttpError)) {
-      const kind = Error.isError(error) && 'type' in error ? String(error.type) : '';
-      // `verify` wraps what it throws; an unreadable gzip stream has no type at all.
-      const [status, detail] = PROBLEMS[kind] ?? [400, 'the body cannot be read'];
-      return next(new HttpError(status, detail, { cause: error }));
+export function jsonBody(limit = LIMIT_BYTES): RequestHandler {
+  const parse = parser(limit);
+  return (request, response, next) => {
+    const type = request.headers['content-type'] ?? '';
+    if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type)) {
+      throw new HttpError(415, 'send a JSON body with Content-Type: application/json');
     }
-    if (!error && request.body === undefined) return next(new HttpError(400, 'a JSON body is required'));
-    if (!error && setsPrototype(request.body)) {
-      const errors = [{ in: 'body', path: '__proto__', message: 'is not allowed' } as const];
-      return next(new HttpError(422, 'the body is not valid', { errors }));
-    }
-    next(error);
-  });
-};
+    parse(request, response, (error?: unknown) => {
+      if (error && !(error instanceof HttpError)) {
+        const kind = Error.isError(error) && 'type' in error ? String(error.type) : '';
+        // `verify` wraps what it throws; an unreadable gzip stream has no type at all.
+        const [status, detail] = PROBLEMS[kind] ?? [400, 'the body cannot be read'];
+        return next(new HttpError(status, detail, { cause: error }));
+      }
+      if (!error && request.body === undefined) return next(new HttpError(400, 'a JSON body is required'));
+      if (!error && setsPrototype(request.body)) {
+        const errors = [{ in: 'body', path: '__proto__', message: 'is not allowed' } as const];
+        return next(new HttpError(422, 'the body is not valid', { errors }));
+      }
+      next(error);
+    });
+  };
+}

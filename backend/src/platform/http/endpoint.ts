@@ -5,7 +5,7 @@ import { jsonBody } from './body.ts';
 import { readIfNoneMatch, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
 import { nextLink, splitUrl } from './paging.ts';
-import type { Answer, Route } from './route.ts';
+import { type Answer, type HeaderName, headersOf, type Route } from './route.ts';
 
 export interface MountOptions {
   /** What a client must show to be let through to the routes with `admin`. */
@@ -21,7 +21,7 @@ export function mount(app: Express, routes: readonly Route[], options: MountOpti
       const handlers = [labelled(route)];
       // Before the body is read: a stranger's is not worth the memory.
       if (route.admin) handlers.push(requireToken(options.adminToken));
-      if (route.input?.body) handlers.push(jsonBody);
+      if (route.input?.body) handlers.push(jsonBody(route.bodyLimit));
       app[route.method](path, ...handlers, endpoint(route, options));
     }
     const [first] = siblings as [Route];
@@ -66,7 +66,7 @@ function endpoint(route: Route, options: MountOptions): RequestHandler {
     if (params) input.params = check('path', params, request.params);
     if (query) input.query = check('query', query, readQuery(request));
     if (isWrite) input.precondition = readPrecondition(request.headers, route.conditional ?? false);
-    const isCurrent = isWrite ? () => false : readIfNoneMatch(request.headers);
+    const isCurrent = !isWrite && route.conditional ? readIfNoneMatch(request.headers) : () => false;
     if (body) input.body = check('body', body, request.body);
     const answer = await route.handle(input as never);
     if (options.checkReplies) checkReply(route, answer);
@@ -128,10 +128,15 @@ function checkReply(route: Route, answer: Answer): void {
   if (!reply) throw new Error(`${route.method} ${route.template} answered ${answer.status}, which it does not declare`);
   const { error } = reply.schema?.validate(answer.body, { convert: false }) ?? {};
   if (error) throw new Error(`${route.method} ${route.template} broke its declared reply: ${error.message}`);
-  const versioned = route.method === 'get' && answer.version !== undefined;
-  if (versioned && !route.conditional) throw new Error(`${route.template} answers a version and is not conditional`);
-  if (answer.cache && !route.cached)
-    throw new Error(`${route.template} answers from the cache and does not declare it`);
+  const sent = [
+    ...Object.keys(answer.headers ?? {}),
+    ...(answer.version === undefined ? [] : ['ETag']),
+    ...(answer.next ? ['Link'] : []),
+    ...(answer.cache ? ['X-Cache'] : []),
+  ];
+  const undeclared = sent.filter((name) => !headersOf(route, answer.status).includes(name as HeaderName));
+  if (undeclared.length > 0)
+    throw new Error(`${route.method} ${route.template} sends ${undeclared} and does not declare it`);
   const bare = !reply.schema && answer.body !== undefined && !Buffer.isBuffer(answer.body);
   if (bare) throw new Error(`${route.method} ${route.template} declares no body for ${answer.status}`);
 }

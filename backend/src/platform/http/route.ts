@@ -24,7 +24,20 @@ export interface Reply {
   readonly description: string;
   /** Absent: no JSON body. Its fields carry the example that the documentation shows. */
   readonly schema?: Schema;
+  /** Of a body that is not JSON. */
+  readonly type?: string;
+  /** Headers that do not follow from the declaration (headersOf). */
+  readonly headers?: readonly HeaderName[];
 }
+
+export type HeaderName =
+  | 'Location'
+  | 'ETag'
+  | 'X-Cache'
+  | 'Link'
+  | 'Retry-After'
+  | 'Content-Type'
+  | 'Content-Security-Policy';
 
 /** What a handler answers. Statuses, headers and conditional requests are the platform's work. */
 export interface Answer {
@@ -58,6 +71,8 @@ export interface Declaration<I extends Inputs> {
   readonly problems?: Readonly<Record<number, string>>;
   /** A write: it honours If-Match (`precondition`). A read: it answers a `version`, and so honours If-None-Match. */
   readonly conditional?: boolean;
+  /** In bytes, unpacked. Default: 64 KiB. */
+  readonly bodyLimit?: number;
   /** A read that can come from the cache: every answer says so in X-Cache. */
   readonly cached?: boolean;
   /** Only with `Authorization: Bearer $ADMIN_TOKEN`. */
@@ -82,6 +97,19 @@ export interface Observation {
   readonly seconds: number;
   /** What was answered instead of a success. */
   readonly problem: HttpError | undefined;
+}
+
+/** The headers of a declared reply, besides those that every answer has. In tests no other may be sent. */
+export function headersOf(route: Declaration<Inputs>, status: number): HeaderName[] {
+  const reply = route.replies[status];
+  const names: HeaderName[] = [...(reply?.headers ?? [])];
+  if (status === 201) names.push('Location');
+  if (status === 201 || (route.conditional && route.method !== 'delete')) names.push('ETag');
+  if (route.cached) names.push('X-Cache');
+  if (route.input?.query?.describe().keys.cursor) names.push('Link');
+  if (status === 503) names.push('Retry-After');
+  if (reply?.type) names.push('Content-Type');
+  return names;
 }
 
 /** Declares the routes of a feature. `route` gives each its types. */

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { ObjectSchema, Schema } from 'joi';
-import type { Route } from '../http/route.ts';
+import { headersOf, type Route } from '../http/route.ts';
 import { VERSION } from '../version.ts';
 import { exampleOf } from './example.ts';
 
@@ -25,7 +25,7 @@ export function openApiDocument(routes: readonly Route[]): Json {
     info: {
       title: 'Tandem',
       version: VERSION,
-      description: 'A horizontally scaled stateless HTTP API. Every answer names its replica in X-Served-By.',
+      description: 'A horizontally scaled stateless HTTP API. Every answer of a replica names it in X-Served-By.',
       license: { name: 'Unlicense', identifier: 'Unlicense' },
     },
     servers: [{ url: '/' }],
@@ -104,16 +104,19 @@ function precondition({ method }: Route): Json {
 }
 
 function replies(route: Route, all: readonly Route[]): Json {
-  const entries = Object.entries(route.replies).map(([status, { description, schema }]) => {
-    const names: (keyof typeof HEADERS)[] = ['X-Request-ID', 'X-Served-By'];
-    if (status === '201') names.push('Location');
-    if (status === '201' || (route.conditional && schema)) names.push('ETag');
-    if (route.cached) names.push('X-Cache');
-    if (route.input?.query?.describe().keys.cursor) names.push('Link');
-    if (status === '503') names.push('Retry-After');
-    const content = schema && { content: { 'application/json': jsonOf(schema) } };
-    const links = status === '201' && schema && { links: linksOf(route, exampleOf(schema), all) };
-    return [status, { description, headers: headers(...names), ...content, ...links }];
+  const entries = Object.entries(route.replies).map(([status, { description, schema, type }]) => {
+    const names = headersOf(route, Number(status)).filter((name) => isDocumented(name));
+    const content = schema ? { 'application/json': jsonOf(schema) } : type ? { [type]: {} } : undefined;
+    const links = status === '201' && schema ? linksOf(route, exampleOf(schema), all) : undefined;
+    return [
+      status,
+      {
+        description,
+        headers: headers('X-Request-ID', 'X-Served-By', ...names),
+        ...(content && { content }),
+        ...(links && { links }),
+      },
+    ];
   });
   return Object.fromEntries(entries);
 }
@@ -141,7 +144,7 @@ const namesIn = (template: string) => [...template.matchAll(/\{(\w+)\}/g)].map((
 
 const problem = (status: number, description: string) => ({
   description,
-  headers: headers('X-Request-ID', ...(status === 429 || status === 503 ? (['Retry-After'] as const) : [])),
+  headers: headers('X-Request-ID', 'X-Served-By', ...(PROBLEM_HEADERS[status] ?? [])),
   ...(status !== 304 && {
     content: {
       'application/problem+json': { schema: refTo('schemas', 'Problem'), example: exampleProblem(status, description) },
@@ -149,12 +152,22 @@ const problem = (status: number, description: string) => ({
   }),
 });
 
+const PROBLEM_HEADERS: Readonly<Record<number, (keyof typeof HEADERS)[]>> = {
+  304: ['ETag', 'X-Cache'],
+  401: ['WWW-Authenticate'],
+  404: ['X-Cache'],
+  429: ['Retry-After'],
+  503: ['Retry-After'],
+};
+
 const exampleProblem = (status: number, detail: string) => ({
   type: 'about:blank',
   title: STATUS_CODES[status],
   status,
   detail,
   request_id: '5f0c6a3e5a534c559d0c2f1f7c1f9a10',
+  ...(status === 400 && { errors: [{ in: 'query', path: 'limit', message: 'must be less than or equal to 200' }] }),
+  ...(status === 422 && { errors: [{ in: 'body', path: 'title', message: 'is required' }] }),
 });
 
 /** What a status means wherever a feature says nothing else. */
@@ -164,7 +177,7 @@ const COMMON: Readonly<Record<number, string>> = {
   401: 'No admin token was sent',
   403: 'It is not the admin token',
   412: 'The resource has changed since the ETag in If-Match',
-  413: 'The body is larger than 1 MiB',
+  413: 'The body is too large',
   414: 'The URL is longer than 8 KiB',
   415: 'The body is not JSON in UTF-8',
   422: 'Well-formed, but not valid',
@@ -178,13 +191,12 @@ const COMMON: Readonly<Record<number, string>> = {
 function problems(route: Route): Json {
   const { params, query, body } = route.input ?? {};
   const isRead = route.method === 'get';
-  const statuses = [429, 431];
+  const statuses = [413, 414, 429, 431];
   if (params || query || body || route.conditional || !isRead) statuses.push(400);
-  if (params || query) statuses.push(414);
   if (route.admin) statuses.push(401, 403);
   if (route.conditional) statuses.push(isRead ? 304 : 412);
-  if (body) statuses.push(413, 415, 422);
   if (!isRead) statuses.push(504);
+  if (body) statuses.push(415, 422);
   if (!route.replies[503]) statuses.push(503);
   const own = Object.entries(route.problems ?? {}).map(([status, why]) => [status, problem(Number(status), why)]);
   return {
@@ -195,7 +207,7 @@ function problems(route: Route): Json {
 
 const HEADERS = {
   'X-Request-ID': { description: 'The request in the logs of Nginx and of the replica', schema: { type: 'string' } },
-  'X-Served-By': { description: 'The replica that answered', schema: { type: 'string' } },
+  'X-Served-By': { description: 'The replica that answered; absent when Nginx did', schema: { type: 'string' } },
   'X-Cache': {
     description: 'HIT: from the cache. MISS: from the database, and stored. BYPASS: from the database, and not stored.',
     schema: { enum: ['HIT', 'MISS', 'BYPASS'] },
@@ -204,7 +216,10 @@ const HEADERS = {
   Link: { description: 'The next page, if there is one: <…>; rel="next" (RFC 8288)', schema: { type: 'string' } },
   Location: { description: 'The path of the new resource', schema: { type: 'string' } },
   'Retry-After': { description: 'Seconds', schema: { type: 'string', pattern: '^[0-9]+$' } },
+  'WWW-Authenticate': { description: 'How to send the token (RFC 6750)', schema: { type: 'string' } },
 } as const;
+/** OpenAPI says the content type elsewhere; other headers are no business of a client's. */
+const isDocumented = (name: string): name is keyof typeof HEADERS => Object.hasOwn(HEADERS, name);
 
 /** RFC 9457 */
 const PROBLEM = {
