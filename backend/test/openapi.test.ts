@@ -35,6 +35,23 @@ test('every body and every reply has an example that fits its schema', () => {
   }
 });
 
+test('every reference leads somewhere, and what is for administrators says so', () => {
+  const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/([^"]+)"/g)];
+  expect(references.length).toBeGreaterThan(100);
+  for (const [, path = ''] of references) {
+    const [kind = '', name = ''] = path.split('/');
+    expect([path, document.components[kind]?.[name]]).toEqual([path, expect.anything()]);
+  }
+  const guarded = routes.filter(({ admin }) => admin).map(({ method, template }) => `${method} ${template}`);
+  expect(guarded).toEqual(
+    expect.arrayContaining(['post /products', 'put /products/{id}', 'delete /products/{id}', 'post /cache/clear']),
+  );
+  for (const operation of operations.filter(({ security }) => security)) {
+    expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['401', '403']));
+  }
+  expect(operations.filter(({ security }) => security)).toHaveLength(guarded.length);
+});
+
 test('every parameter of a path is declared', () => {
   for (const [path, methods] of Object.entries(document.paths)) {
     const inPath = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);

@@ -21,7 +21,8 @@ const closed = () => new HttpError(422, 'the cart is closed: it has been checked
 const withoutVersions = (items: Order['items']) => items.map(({ version: _, ...item }) => item);
 
 /** The cart as the client sees it. It changes with every change of an item, so its version is made of all of theirs. */
-export function cartOf({ id, is_open, created_at, version, items }: Order) {
+export function cartOf({ id, is_open, created_at, version, items, shipping: frozen }: Order) {
+  const shipping = frozen ?? SHIPPING;
   const subtotal = items.reduce((sum, { unit_price, quantity }) => sum + unit_price * quantity, 0);
   const versions = [version, ...items.map((item) => item.version)];
   return {
@@ -31,8 +32,8 @@ export function cartOf({ id, is_open, created_at, version, items }: Order) {
       is_open,
       items: withoutVersions(items),
       subtotal,
-      shipping: SHIPPING,
-      total: subtotal + SHIPPING,
+      shipping,
+      total: subtotal + shipping,
       created_at,
     },
   };

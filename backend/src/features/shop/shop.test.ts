@@ -101,6 +101,9 @@ describe('checkout', () => {
     expect(order).toMatchObject({ items: [{ name: 'old', unit_price: 100 }], subtotal: 300, total: 800 });
     expect((await at(1).get(`/orders/${cart}`)).body).toEqual(order);
     expect((await api.api.get(`/carts/${cart}`)).body).toMatchObject({ is_open: false, subtotal: 300, total: 800 });
+    // Shipping may cost something else by then.
+    await api.db.updateTable('orders').set({ shipping: 7, total: 307 }).where('id', '=', cart).execute();
+    expect((await api.api.get(`/carts/${cart}`)).body).toMatchObject({ subtotal: 300, shipping: 7, total: 307 });
   });
 
   test('Order numbers are unique and rise', async () => {

@@ -142,9 +142,9 @@ function linksOf({ template }: Route, example: unknown, all: readonly Route[]): 
 }
 const namesIn = (template: string) => [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
 
-const problem = (status: number, description: string) => ({
+const problem = (status: number, description: string, more: (keyof typeof HEADERS)[] = []) => ({
   description,
-  headers: headers('X-Request-ID', 'X-Served-By', ...(PROBLEM_HEADERS[status] ?? [])),
+  headers: headers('X-Request-ID', 'X-Served-By', ...(PROBLEM_HEADERS[status] ?? []), ...more),
   ...(status !== 304 && {
     content: {
       'application/problem+json': { schema: refTo('schemas', 'Problem'), example: exampleProblem(status, description) },
@@ -155,7 +155,6 @@ const problem = (status: number, description: string) => ({
 const PROBLEM_HEADERS: Readonly<Record<number, (keyof typeof HEADERS)[]>> = {
   304: ['ETag', 'X-Cache'],
   401: ['WWW-Authenticate'],
-  404: ['X-Cache'],
   429: ['Retry-After'],
   503: ['Retry-After'],
 };
@@ -198,7 +197,11 @@ function problems(route: Route): Json {
   if (!isRead) statuses.push(504);
   if (body) statuses.push(415, 422);
   if (!route.replies[503]) statuses.push(503);
-  const own = Object.entries(route.problems ?? {}).map(([status, why]) => [status, problem(Number(status), why)]);
+  const more = route.cached ? (['X-Cache'] as const) : [];
+  const own = Object.entries(route.problems ?? {}).map(([status, why]) => [
+    status,
+    problem(Number(status), why, [...more]),
+  ]);
   return {
     ...Object.fromEntries(statuses.map((status) => [status, refTo('responses', `${status}`)])),
     ...Object.fromEntries(own),
