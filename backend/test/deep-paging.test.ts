@@ -1,10 +1,10 @@
 /** Walking a list page by page while others write: nothing twice, and nothing missed that was there throughout. */
 import { sql } from 'kysely';
-import { asAdmin, useApi } from './support/api.ts';
+import { asAdmin, nextOf, useApi } from './support/api.ts';
 
 const ROWS = 100_000;
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
+const { at } = api;
 
 interface List {
   path: string;
@@ -111,7 +111,7 @@ test.each(Object.entries(LISTS))(
       const response: Awaited<ReturnType<typeof api.api.get>> = await at(page).get(next);
       expect(response.status).toBe(200);
       for (const row of list.rowsOf?.(response.body as never) ?? response.body) seen.push(list.keyOf(row as never));
-      next = /^<([^>]+)>; rel="next"$/.exec(response.headers.link ?? '')?.[1];
+      next = nextOf(response);
     }
     walking = false;
     await Promise.all(disturbing);

@@ -2,7 +2,7 @@
 import { useApi } from './support/api.ts';
 
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
+const { at } = api;
 
 test('When one replica creates, changes and deletes an item, then the other sees each step at once', async () => {
   const { id } = (await at(0).post('/items').send({ title: 'shared' })).body;

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { freePort, listenAnywhere, until } from '../support/servers.ts';
-import { json } from '../support/stack.ts';
+import { json, sendJson } from '../support/stack.ts';
 
 const repository = path.join(import.meta.dirname, '../../..');
 // Inside the clone, so that the npm packages can be linked instead of copied.
@@ -63,11 +63,7 @@ test('the first start makes .env with secrets for its owner only, and everything
   const [first, second, ...rest] = await names(20);
   expect(new Set([first, second])).toEqual(new Set(['backend-1', 'backend-2']));
   expect(rest).toEqual(Array.from({ length: 18 }, (_, n) => (n % 2 === 0 ? first : second)));
-  const created = await fetch(`${url}/items`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: '{"title":"kept"}',
-  });
+  const created = await sendJson('POST', `${url}/items`, { title: 'kept' });
   expect(created.status).toBe(201);
 }, 120_000);
 
@@ -84,12 +80,7 @@ test('the admin token of .env clears the cache, under the rights that Redis give
 }, 60_000);
 
 test('seed makes the clients of the Rinha, and --reset begins anew', async () => {
-  const debit = () =>
-    fetch(`${url}/clientes/1/transacoes`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: '{"valor":5,"tipo":"d","descricao":"five"}',
-    });
+  const debit = () => sendJson('POST', `${url}/clientes/1/transacoes`, { valor: 5, tipo: 'd', descricao: 'five' });
   const balance = async () => (await json(await fetch(`${url}/clientes/1/extrato`))).saldo;
   script('start.sh', 'seed');
   expect((await debit()).status).toBe(200);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import { pino } from 'pino';
 import supertest from 'supertest';
@@ -34,6 +35,8 @@ export interface TestApi {
   readonly replicas: [TestReplica, TestReplica];
   /** The first replica's API, for tests in which one is enough. */
   readonly api: supertest.Agent;
+  /** The API of the replica whose turn it is: they alternate. */
+  at(turn: number): supertest.Agent;
   /** The test's own connections, as the superuser and without time limits, to look at what is stored. */
   readonly db: Kysely<Database>;
   readonly redis: RedisClient;
@@ -86,6 +89,7 @@ function createReplica(instance: string, database: string): TestReplica {
 /** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */
 export function useApi(): TestApi {
   const api = {} as { -readonly [K in keyof TestApi]: TestApi[K] };
+  api.at = (turn) => api.replicas[turn % 2 === 0 ? 0 : 1].api;
   beforeAll(async () => {
     const database = await createTestDatabase();
     api.replicas = [createReplica('backend-1', database), createReplica('backend-2', database)];
@@ -105,6 +109,21 @@ export function useApi(): TestApi {
     api.redis.disconnect();
   });
   return api;
+}
+
+/** Where the next page is, if there is one. */
+export function nextOf({ headers }: supertest.Response): string | undefined {
+  return /^<([^>]+)>; rel="next"$/.exec(headers.link ?? '')?.[1];
+}
+
+/** Reads until the answer comes from the cache: the fill is not awaited by the read that caused it. */
+export async function warm(client: supertest.Agent, path: string) {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const { body, headers } = await client.get(path);
+    if (headers['x-cache'] === 'HIT') return body;
+    await sleep(10);
+  }
+  throw new Error(`${path} never came from the cache`);
 }
 
 /** Checks that an answer is a problem document as RFC 9457 and the contract have it. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { NewTransaction, NewUser, TransactionQuery, UserChanges, UserQuery } from './accounts.schemas.ts';
 
@@ -8,8 +8,6 @@ const USER_WITH_VERSION = [...USER, 'version'] as const;
 const TRANSACTION = ['id', 'user_id', 'valor', 'tipo', 'descricao', 'realizada_em'] as const;
 /** How many transactions a statement shows: the public contract of the Rinha. */
 const STATEMENT_LENGTH = 10;
-
-const nextVersion = sql<number>`nextval('row_version')`;
 
 export function listUsers(db: Kysely<Database>, { limit, cursor }: UserQuery) {
   let query = db

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
+import { nextVersion } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 
 /** https://github.com/zanfranceschi/rinha-de-backend-2024-q1: ids 1 to 5 with these limits; id 6 must not exist. */
@@ -31,11 +32,7 @@ export async function resetClients(db: Kysely<Database>): Promise<void> {
     await trx.selectFrom('users').select('id').where('id', 'in', IDS).orderBy('id').forUpdate().execute();
     await trx.deleteFrom('transactions').where('user_id', 'in', IDS).execute();
     for (const { id, limite } of CLIENTS) {
-      await trx
-        .updateTable('users')
-        .set({ saldo: 0, limite, version: sql`nextval('row_version')` })
-        .where('id', '=', id)
-        .execute();
+      await trx.updateTable('users').set({ saldo: 0, limite, version: nextVersion }).where('id', '=', id).execute();
     }
   });
 }

@@ -2,7 +2,7 @@ import { asAdmin, expectProblem, useApi } from '../../../test/support/api.ts';
 import { resetClients, seedClients } from './accounts.seed.ts';
 
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
+const { at } = api;
 let serial = 0;
 
 async function createUser(limite = 0): Promise<number> {

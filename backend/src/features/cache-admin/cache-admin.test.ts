@@ -3,7 +3,7 @@ import { asAdmin, expectProblem, useApi } from '../../../test/support/api.ts';
 import { noCache } from '../../platform/cache/cache.ts';
 
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
+const { at } = api;
 const clear = (n = 0) => at(n).post('/cache/clear').set(asAdmin);
 
 test('When the cache is cleared, then every answer comes from the database, and keys of other users survive', async () => {

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { ItemChanges, ItemQuery, NewItem } from './items.schemas.ts';
 
@@ -30,7 +30,7 @@ export function insertItem(db: Kysely<Database>, item: NewItem) {
 export function updateItem(db: Kysely<Database>, id: string, changes: ItemChanges, precondition: Precondition) {
   return db
     .updateTable('items')
-    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
     .returning(WITH_VERSION)

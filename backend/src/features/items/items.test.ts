@@ -1,4 +1,4 @@
-import { expectProblem, useApi } from '../../../test/support/api.ts';
+import { expectProblem, nextOf, useApi } from '../../../test/support/api.ts';
 
 const api = useApi();
 const ABSENT = '00000000-0000-4000-8000-000000000000';
@@ -109,7 +109,8 @@ describe('PUT /items/{id}', () => {
     const { id } = await create();
     const etag = (await api.api.get(`/items/${id}`)).headers.etag as string;
     const writes = Array.from({ length: 10 }, (_, n) =>
-      api.replicas[n % 2 === 0 ? 0 : 1].api
+      api
+        .at(n)
         .put(`/items/${id}`)
         .set('If-Match', etag)
         .send({ title: `writer ${n}` }),
@@ -167,7 +168,7 @@ describe('GET /items', () => {
       expect(response.status).toBe(200);
       pages.push(response.body.length);
       seen.push(...titles(response.body));
-      next = /^<([^>]+)>; rel="next"$/.exec((response.headers.link as string | undefined) ?? '')?.[1];
+      next = nextOf(response);
     }
     return { pages, titles: seen };
   }
@@ -197,11 +198,10 @@ describe('GET /items', () => {
       .set({ created_at: '2026-01-01T00:00:00.000001Z' as never })
       .execute();
     const first = await api.api.get('/items?limit=3');
-    const link = (response: { headers: Record<string, string> }) => /<([^>]+)>/.exec(response.headers.link ?? '')?.[1];
     await create({ title: 'inserted meanwhile' });
     await api.db.deleteFrom('items').where('id', '=', first.body[2].id).execute();
-    const second = await api.api.get(link(first) as string);
-    const third = await api.api.get(link(second) as string);
+    const second = await api.api.get(nextOf(first) as string);
+    const third = await api.api.get(nextOf(second) as string);
     const seen = [...first.body, ...second.body, ...third.body].map(({ id }) => id);
     expect(new Set(seen).size).toBe(7);
     expect(seen).toHaveLength(7);

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { KvQuery, Pair } from './kv.schemas.ts';
 
@@ -28,7 +28,7 @@ export async function countPairs(db: Kysely<Database>): Promise<number> {
 
 /** @returns the new version, or undefined when the precondition forbids the write */
 export async function putPair(trx: Transaction<Database>, { key, value }: Pair, precondition: Precondition) {
-  const changes = { value, updated_at: sql`now()`, version: sql`nextval('row_version')` };
+  const changes = { value, updated_at: sql`now()`, version: nextVersion };
   // A precondition asks for a pair that is there: then nothing may be inserted.
   const written =
     precondition === undefined

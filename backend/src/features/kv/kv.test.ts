@@ -1,21 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { expectProblem, useApi } from '../../../test/support/api.ts';
+import { expectProblem, nextOf, useApi, warm } from '../../../test/support/api.ts';
 
 const api = useApi();
 const put = (key: string, value: string) => api.api.put('/kv').send({ key, value });
 const get = (key: string, replica: 0 | 1 = 0) => api.replicas[replica].api.get('/kv').query({ key });
+const warmKey = (key: string) => warm(api.api, `/kv?key=${encodeURIComponent(key)}`);
 const stored = async (key: string) =>
   (await api.db.selectFrom('kv').select('value').where('key', '=', key).executeTakeFirst())?.value;
-
-/** Reads until the answer comes from the cache: the fill is not awaited by the read that caused it. */
-async function warm(key: string) {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    if ((await get(key)).headers['x-cache'] === 'HIT') return;
-    await sleep(10);
-  }
-  throw new Error(`${key} never came from the cache`);
-}
 
 describe('PUT and GET /kv', () => {
   test('stores a pair and reads it, first from the database, then from the cache', async () => {
@@ -26,7 +17,7 @@ describe('PUT and GET /kv', () => {
     const first = await get('greeting');
     expect(first.body).toEqual({ data: { key: 'greeting', value: 'hello' }, source: 'database' });
     expect(first.headers['x-cache']).toMatch(/^(MISS|BYPASS)$/);
-    await warm('greeting');
+    await warmKey('greeting');
     const second = await get('greeting', 1);
     expect(second.body).toEqual({ data: { key: 'greeting', value: 'hello' }, source: 'cache' });
     expect(second.headers.etag).toBe(written.headers.etag);
@@ -34,7 +25,7 @@ describe('PUT and GET /kv', () => {
 
   test('replaces the value, on every replica at once', async () => {
     await put('k', 'old');
-    await warm('k');
+    await warmKey('k');
     await put('k', 'new');
     expect((await get('k', 1)).body.data.value).toBe('new');
     expect((await get('k', 0)).body.data.value).toBe('new');
@@ -49,7 +40,7 @@ describe('PUT and GET /kv', () => {
 
   test('answers 304 to the ETag it gave, from the database and from the cache', async () => {
     const { etag } = (await put('conditional', 'v')).headers as { etag: string };
-    await warm('conditional');
+    await warmKey('conditional');
     expect((await get('conditional').set('If-None-Match', etag)).status).toBe(304);
     await put('conditional', 'w');
     expect((await get('conditional').set('If-None-Match', etag)).status).toBe(200);
@@ -75,7 +66,7 @@ describe('PUT and GET /kv', () => {
     ] as const) {
       expect((await put(key, value)).status).toBe(200);
       expect((await get(key)).body.data).toEqual({ key, value });
-      await warm(key);
+      await warmKey(key);
       expect((await get(key)).body).toEqual({ data: { key, value }, source: 'cache' });
     }
   });
@@ -97,7 +88,7 @@ describe('PUT and GET /kv', () => {
 
   test('says 404 for an absent key, also from the cache', async () => {
     expectProblem(await get('nobody'), 404);
-    await warm('nobody');
+    await warmKey('nobody');
     const cached = await get('nobody');
     expectProblem(cached, 404);
     expect(cached.headers['x-cache']).toBe('HIT');
@@ -108,7 +99,7 @@ describe('PUT and GET /kv', () => {
 
 test('counts reads by their outcome', async () => {
   await put('counted', 'v');
-  await warm('counted');
+  await warmKey('counted');
   const { text } = await api.replicas[0].debug.get('/metrics');
   const count = (outcome: string) =>
     Number(new RegExp(`^cache_reads_total\\{.*outcome="${outcome}".*\\} (\\d+)`, 'm').exec(text)?.[1]);
@@ -120,7 +111,7 @@ test('counts reads by their outcome', async () => {
 describe('DELETE /kv', () => {
   test('says whether there was one, and no replica finds it afterwards', async () => {
     await put('gone', 'x');
-    await warm('gone');
+    await warmKey('gone');
     const first = await api.api.delete('/kv').query({ key: 'gone' });
     expect([first.status, first.body]).toEqual([200, { key: 'gone', deleted: true }]);
     expectProblem(await get('gone', 1), 404);
@@ -150,7 +141,7 @@ describe('GET /kv without a key', () => {
 
   test('pages by the Link header and keeps the prefix', async () => {
     const first = await api.api.get('/kv').query({ prefix: 'a', limit: 2 });
-    const next = /<([^>]+)>; rel="next"/.exec(first.headers.link as string)?.[1] as string;
+    const next = nextOf(first) as string;
     const second = await api.api.get(next);
     expect([keys(first.body), keys(second.body), second.headers.link]).toEqual([['a1', 'a2'], ['a_3'], undefined]);
   });
@@ -158,7 +149,7 @@ describe('GET /kv without a key', () => {
   test('keeps everything after the first question mark', async () => {
     for (const key of ['q?1', 'q?2', 'qX']) await put(key, '');
     const first = await api.api.get('/kv?prefix=q?&limit=1');
-    const next = /<([^>]+)>/.exec(first.headers.link as string)?.[1] as string;
+    const next = nextOf(first) as string;
     const second = await api.api.get(next);
     expect([keys(first.body), keys(second.body), second.headers.link]).toEqual([['q?1'], ['q?2'], undefined]);
     expectProblem(await api.api.delete('/kv?key=q?%ff'), 400);
@@ -174,7 +165,7 @@ describe('GET /kv without a key', () => {
       const response = await api.api.get(next);
       expect(response.text.length).toBeLessThan(2 * 1024 * 1024);
       seen.push(...keys(response.body));
-      next = /<([^>]+)>/.exec((response.headers.link as string | undefined) ?? '')?.[1];
+      next = nextOf(response);
     }
     expect([seen, pages]).toEqual([large, 3]);
     await api.db.deleteFrom('kv').where('key', 'like', 'large%').execute();

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
 
@@ -36,15 +36,6 @@ export function findOrder(db: Kysely<Database>, id: string) {
       jsonArrayFrom(eb.selectFrom('order_items').select(ITEM).where('order_id', '=', id).orderBy('id')).as('items'),
     )
     .where('id', '=', id)
-    .executeTakeFirst();
-}
-
-export function findCartItem(db: Kysely<Database>, cartId: string, id: number) {
-  return db
-    .selectFrom('order_items')
-    .select(ITEM)
-    .where('id', '=', id)
-    .where('order_id', '=', cartId)
     .executeTakeFirst();
 }
 
@@ -97,7 +88,7 @@ export function updateCartItem(
 ) {
   return openCart(db, cartId)
     .updateTable('order_items')
-    .set({ quantity, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .set({ quantity, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
     .where(versionMatches(precondition))
@@ -145,7 +136,7 @@ export async function closeCart(trx: Transaction<Database>, id: string, customer
       shipping: SHIPPING,
       total: eb('sums.subtotal', '+', SHIPPING),
       closed_at: sql`now()`,
-      version: sql`nextval('row_version')`,
+      version: nextVersion,
     }))
     .where('orders.id', '=', id)
     .executeTakeFirstOrThrow();

@@ -6,7 +6,6 @@ import { HttpError, notFound } from '../../platform/http/errors.ts';
 import {
   closeCart,
   deleteCartItem,
-  findCartItem,
   findOrder,
   insertCartItem,
   lockCart,
@@ -82,7 +81,7 @@ export async function removeItem({ db }: Deps, cartId: string, id: number, preco
 async function whyNotChanged(db: Deps['db'], cartId: string, id: number, precondition: Precondition) {
   const order = await findOrder(db, cartId);
   if (!order) return notFound('cart');
-  const item = await findCartItem(db, cartId, id);
+  const item = order.items.find((each) => each.id === id);
   if (item && !order.is_open) return closed();
   return notWritten('item', precondition, async () => item);
 }

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
 
@@ -28,7 +28,7 @@ export function insertProduct(db: Kysely<Database>, product: NewProduct) {
 export function updateProduct(db: Kysely<Database>, id: number, changes: ProductChanges, precondition: Precondition) {
   return db
     .updateTable('products')
-    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
     .returning(WITH_VERSION)

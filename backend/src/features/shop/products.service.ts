@@ -1,4 +1,4 @@
-import { fieldOf } from '../../platform/cache/cache.ts';
+import { collectionTags, fieldOf } from '../../platform/cache/cache.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -7,26 +7,23 @@ import { page } from '../../platform/http/paging.ts';
 import { deleteProduct, findProduct, insertProduct, listProducts, updateProduct } from './products.repository.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
 
-const LISTS = 'products';
-const one = (id: number) => `products:${id}`;
-/** What a write of a product changes: its own answer (also "there is none") and every list. */
-const tagsOf = (id: number) => [one(id), LISTS];
+const tags = collectionTags('products');
 const inUse = conflicts({ order_items_product_id_fkey: 'the product is in a cart or an order' });
 
 export function readProducts({ db, cache }: Deps, query: ProductQuery) {
   const load = async () => page(await listProducts(db, query), query.limit, (row) => [row.id]);
-  return cache.read(LISTS, load, fieldOf(query));
+  return cache.read(tags.lists, load, fieldOf(query));
 }
 
 /** `value` is null when there is no such product, which is cached too. */
 export function readProduct({ db, cache }: Deps, id: number) {
-  return cache.read(one(id), async () => (await findProduct(db, id)) ?? null);
+  return cache.read(tags.one(id), async () => (await findProduct(db, id)) ?? null);
 }
 
 export function createProduct({ db, cache }: Deps, product: NewProduct) {
   return cache.write(db, async (trx) => {
     const created = await insertProduct(trx, product);
-    return { result: created, changed: tagsOf(created.id) };
+    return { result: created, changed: tags.written(created.id) };
   });
 }
 
@@ -35,7 +32,7 @@ export function changeProduct({ db, cache }: Deps, id: number, changes: ProductC
   return cache.write(db, async (trx) => {
     const updated = await updateProduct(trx, id, changes, precondition);
     if (!updated) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return { result: updated, changed: tagsOf(id) };
+    return { result: updated, changed: tags.written(id) };
   });
 }
 
@@ -44,6 +41,6 @@ export function removeProduct({ db, cache }: Deps, id: number, precondition: Pre
   return cache.write(db, async (trx) => {
     const deleted = await deleteProduct(trx, id, precondition).catch(inUse);
     if (!deleted) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return { result: undefined, changed: tagsOf(id) };
+    return { result: undefined, changed: tags.written(id) };
   });
 }

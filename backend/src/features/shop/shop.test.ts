@@ -7,7 +7,7 @@ import { countActiveCarts } from './carts.repository.ts';
 import { createShopMetrics } from './shop.metrics.ts';
 
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
+const { at } = api;
 const customer = { name: 'Ana', email: 'ana@example.com', address: 'Rua das Flores, 12' };
 
 async function openCart(...items: { product_id: number; quantity: number }[]): Promise<string> {

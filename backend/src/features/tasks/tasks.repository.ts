@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
 
@@ -29,7 +29,7 @@ export function insertTask(db: Kysely<Database>, task: NewTask) {
 export function updateTask(db: Kysely<Database>, id: number, changes: TaskChanges, precondition: Precondition) {
   return db
     .updateTable('tasks')
-    .set({ ...changes, updated_at: sql`now()`, version: sql`nextval('row_version')` })
+    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
     .returning(WITH_VERSION)

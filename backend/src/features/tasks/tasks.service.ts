@@ -1,4 +1,4 @@
-import { fieldOf } from '../../platform/cache/cache.ts';
+import { collectionTags, fieldOf } from '../../platform/cache/cache.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -6,25 +6,22 @@ import { page } from '../../platform/http/paging.ts';
 import { deleteTask, findTask, insertTask, listTasks, updateTask } from './tasks.repository.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
 
-const LISTS = 'tasks';
-const one = (id: number) => `tasks:${id}`;
-/** What a write of a task changes: its own answer (also "there is none") and every list. */
-const tagsOf = (id: number) => [one(id), LISTS];
+const tags = collectionTags('tasks');
 
 export function readTasks({ db, cache }: Deps, query: TaskQuery) {
   const load = async () => page(await listTasks(db, query), query.limit, (row) => [row.id]);
-  return cache.read(LISTS, load, fieldOf(query));
+  return cache.read(tags.lists, load, fieldOf(query));
 }
 
 /** `value` is null when there is no such task, which is cached too. */
 export function readTask({ db, cache }: Deps, id: number) {
-  return cache.read(one(id), async () => (await findTask(db, id)) ?? null);
+  return cache.read(tags.one(id), async () => (await findTask(db, id)) ?? null);
 }
 
 export function createTask({ db, cache }: Deps, task: NewTask) {
   return cache.write(db, async (trx) => {
     const created = await insertTask(trx, task);
-    return { result: created, changed: tagsOf(created.id) };
+    return { result: created, changed: tags.written(created.id) };
   });
 }
 
@@ -33,7 +30,7 @@ export function changeTask({ db, cache }: Deps, id: number, changes: TaskChanges
   return cache.write(db, async (trx) => {
     const updated = await updateTask(trx, id, changes, precondition);
     if (!updated) throw await notWritten('task', precondition, () => findTask(trx, id));
-    return { result: updated, changed: tagsOf(id) };
+    return { result: updated, changed: tags.written(id) };
   });
 }
 
@@ -42,6 +39,6 @@ export function removeTask({ db, cache }: Deps, id: number, precondition: Precon
   return cache.write(db, async (trx) => {
     const deleted = await deleteTask(trx, id, precondition);
     if (!deleted) throw await notWritten('task', precondition, () => findTask(trx, id));
-    return { result: deleted, changed: tagsOf(id) };
+    return { result: deleted, changed: tags.written(id) };
   });
 }

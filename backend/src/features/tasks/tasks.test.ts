@@ -1,18 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expectProblem, useApi } from '../../../test/support/api.ts';
+import { expectProblem, nextOf, useApi, warm } from '../../../test/support/api.ts';
 
 const api = useApi();
-const at = (n: number) => api.replicas[n % 2 === 0 ? 0 : 1].api;
-
-/** Reads until the answer comes from the cache: the fill is not awaited by the read that caused it. */
-async function warm(path: string) {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const { body, headers } = await at(attempt).get(path);
-    if (headers['x-cache'] === 'HIT') return body;
-    await sleep(10);
-  }
-  throw new Error(`${path} never came from the cache`);
-}
+const { at } = api;
 
 test('Three tasks are there after the first migration', async () => {
   const { body } = await api.api.get('/tasks');
@@ -22,20 +12,18 @@ test('Three tasks are there after the first migration', async () => {
 test('source and X-Cache say where an answer comes from, of a task as of a list', async () => {
   for (const path of ['/tasks/1', '/tasks', '/tasks?status=pending', '/tasks?limit=1']) {
     const first = await api.api.get(path);
-    const cached = await warm(path);
+    const cached = await warm(at(1), path);
     expect(cached).toEqual({ ...first.body, source: 'cache' });
   }
 });
 
 test('No list gets the answer of another: status, limit and cursor tell them apart, their order does not', async () => {
-  const ids = (path: string) => warm(path).then((body) => body.tasks.map(({ id }: { id: number }) => id));
+  const ids = (path: string) => warm(at(1), path).then((body) => body.tasks.map(({ id }: { id: number }) => id));
   expect(await ids('/tasks?status=pending')).toEqual([3]);
   expect(await ids('/tasks?status=completed')).toEqual([1]);
   expect(await ids('/tasks?limit=2')).toEqual([3, 2]);
-  const { headers } = await api.api.get('/tasks?limit=2');
-  const next = /<([^>]+)>/.exec(headers.link as string)?.[1] as string;
-  expect(await ids(next)).toEqual([1]);
-  await warm('/tasks?limit=1&status=pending');
+  expect(await ids(nextOf(await api.api.get('/tasks?limit=2')) as string)).toEqual([1]);
+  await warm(at(1), '/tasks?limit=1&status=pending');
   expect((await api.api.get('/tasks?status=pending&limit=1')).headers['x-cache']).toBe('HIT');
 });
 
@@ -45,16 +33,16 @@ test('When a task is created, changed and deleted, then every list and every rep
     (await at(n).get(path)).body.tasks.map(({ title }: { title: string }) => title) as string[];
   for (let round = 0; round < 10; round++) {
     const title = `round ${round}`;
-    await Promise.all(paths.map(warm));
+    await Promise.all(paths.map((path) => warm(at(round), path)));
     const { id } = (await at(round).post('/tasks').send({ title })).body.task;
     for (const path of paths) expect((await titles(round + 1, path))[0]).toBe(title);
-    await Promise.all(paths.map(warm));
+    await Promise.all(paths.map((path) => warm(at(round), path)));
     await at(round)
       .put(`/tasks/${id}`)
       .send({ title: `${title} changed`, status: 'completed' });
     expect(await titles(round + 1, paths[0] as string)).toContain(`${title} changed`);
     expect(await titles(round + 1, paths[1] as string)).not.toContain(title);
-    await Promise.all(paths.map(warm));
+    await Promise.all(paths.map((path) => warm(at(round), path)));
     await at(round).delete(`/tasks/${id}`);
     for (const path of paths) expect(await titles(round + 1, path)).not.toContain(`${title} changed`);
   }
@@ -99,7 +87,7 @@ test('A page of large tasks ends early, and loses none', async () => {
     const response: Awaited<ReturnType<typeof api.api.get>> = await api.api.get(next);
     expect(response.text.length).toBeLessThan(1.1 * 1024 * 1024);
     seen.push(...response.body.tasks.map(({ title }: { title: string }) => title));
-    next = /<([^>]+)>/.exec(response.headers.link ?? '')?.[1];
+    next = nextOf(response);
   }
   expect(seen.filter((title) => title.startsWith('large')).reverse()).toEqual(
     Array.from({ length: 120 }, (_, n) => `large ${n}`),
@@ -110,7 +98,7 @@ test('A page of large tasks ends early, and loses none', async () => {
 
 test('A change that its precondition forbids leaves the cached task as it is', async () => {
   const { etag } = (await api.api.get('/tasks/1')).headers as { etag: string };
-  await warm('/tasks/1');
+  await warm(at(1), '/tasks/1');
   expectProblem(await api.api.put('/tasks/1').set('If-Match', '"999999"').send({ title: 'lost' }), 412);
   expect((await at(1).get('/tasks/1').set('If-None-Match', etag)).status).toBe(304);
   expect((await api.api.put('/tasks/1').set('If-Match', etag).send({ title: 'kept' })).status).toBe(200);

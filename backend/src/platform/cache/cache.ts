@@ -10,6 +10,15 @@ import { withScripts } from './scripts.ts';
 /** HIT: from Redis. MISS: from the database, and stored. BYPASS: from the database, and not stored. */
 export type CacheOutcome = 'HIT' | 'MISS' | 'BYPASS';
 
+/**
+ * The tags of a collection: one a row (its answer, also "there is none"), and one for all lists. `written` is what a
+ * write of a row changes, also one that makes or removes it.
+ */
+export const collectionTags = (collection: string) => {
+  const one = (id: number | string) => `${collection}:${id}`;
+  return { lists: collection, one, written: (id: number | string) => [one(id), collection] };
+};
+
 /** The field of a list: all of its query, in one order, so that no parameter can be forgotten. */
 export const fieldOf = (query: object) => JSON.stringify(Object.entries(query).sort());
 

@@ -1,5 +1,8 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 
+/** What every update sets `version` to: the row's new ETag. */
+export const nextVersion = sql<number>`nextval('row_version')`;
+
 /** What a write asks of the stored row (If-Match): nothing, that it exists ("*"), or that it has one of these versions. */
 export type Precondition = undefined | '*' | readonly string[];
 
