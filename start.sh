@@ -30,7 +30,8 @@ usage() {
                                 postgres: psql; redis: redis-cli; others: a shell with the service's environment
 ./stop.sh [--volumes]           stop; data stays unless --volumes is given
 
-Services: nginx, backend-1 ... backend-N, postgres, redis, migrate. Settings: .env (explained in .env.example).
+Services: nginx, backend-1 ... backend-N, postgres, redis, migrate, prometheus, nginx-exporter, redis-exporter,
+postgres-exporter, node-exporter, grafana (Docker only). Settings: .env (explained in .env.example).
 EOF
 }
 
@@ -75,11 +76,11 @@ fingerprint() { # of everything that a start depends on
         echo "$WAY $DEV"
         for name in $(setting_names); do echo "$name=${!name}"; done
         source_checksum
-        checksum_files nginx native docker-compose.yml start.sh
+        checksum_files nginx native monitoring docker-compose.yml start.sh
     } | checksum
 }
 print_states() { # fails when something is not healthy
-    awk '{ printf "  %-12s %s %s\n", $1, $2, $3; if ($2 != "healthy" && $2 != "done") bad = 1 } END { exit bad }' <<<"$("${WAY}_states")"
+    awk '{ printf "  %-18s %s %s\n", $1, $2, $3; if ($2 != "healthy" && $2 != "done") bad = 1 } END { exit bad }' <<<"$("${WAY}_states")"
 }
 
 mkdir -p "$DATA/logs"

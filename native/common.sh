@@ -64,10 +64,7 @@ make_env() {
     done
     for name in $(setting_names); do
         grep -q "^$name=" "$ROOT/.env" && continue
-        case $name in
-            PGADMIN_PASSWORD) ;;
-            *_PASSWORD) forbid_new_passwords "$name is not in .env" ;;
-        esac
+        [ "$name" != POSTGRES_PASSWORD ] || forbid_new_passwords "$name is not in .env" # the others are applied by every start
         [ -z "$(tail -c 1 "$ROOT/.env")" ] || echo >>"$ROOT/.env" # the last line may have no end
         with_secret "$(grep "^$name=" "$ROOT/.env.example")" >>"$ROOT/.env"
         added="$added $name"
@@ -129,6 +126,18 @@ lock() {
     ! command -v flock >/dev/null || { exec 9>"$DATA/lock"; flock -n 9 || die "another start.sh or stop.sh is at work in this clone"; }
 }
 
+# --- monitoring -------------------------------------------------------------------------------------------------------
+
+# write_targets FOLDER: reads `job instance address` lines and writes them as Prometheus' file_sd wants them. In one step:
+# Prometheus watches the folder.
+write_targets() {
+    mkdir -p "$1"
+    awk 'BEGIN { printf "[" }
+        { printf "%s\n  {\"targets\": [\"%s\"], \"labels\": {\"job\": \"%s\", \"instance\": \"%s\"}}", (NR == 1 ? "" : ","), $3, $1, $2 }
+        END { print "\n]" }' >"$1/tandem.new"
+    mv "$1/tandem.new" "$1/tandem.json"
+}
+
 # --- ports ------------------------------------------------------------------------------------------------------------
 
 # port_pids PORT: the processes that listen on it; `?` for one that cannot be seen; nothing when it is free.
@@ -178,5 +187,7 @@ print_urls() {
     say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')):"
     say "  API       $base        documentation  $base/docs"
     say "  replicas $debug   (debug ports: /metrics, /health/ready)"
+    say "  metrics   http://localhost:$PROMETHEUS_PORT (Prometheus: targets, alerts)"
+    [ "$WAY" = native ] || say "  dashboards http://localhost:$GRAFANA_PORT (Grafana: admin, GRAFANA_PASSWORD of .env)"
     case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin   http://localhost:$PGADMIN_PORT" ;; esac
 }

@@ -23,6 +23,20 @@ docker_prepare() {
     export DEBUG_PORT_1=$((DEBUG_PORT_BASE + 1)) DEBUG_PORT_2=$((DEBUG_PORT_BASE + 2))
     # Compose does not look into mounted files; a checksum among the variables makes it see a change.
     TANDEM_NGINX_FILES=$(checksum_files nginx); export TANDEM_NGINX_FILES
+    TANDEM_MONITORING_FILES=$(checksum_files monitoring); export TANDEM_MONITORING_FILES
+    export TANDEM_TARGETS=$DATA/targets
+}
+docker_targets() {
+    local name
+    for name in $(backends); do echo "backend $name $name:9000"; done
+    cat <<'EOF'
+edge nginx nginx:8081
+nginx nginx nginx-exporter:9113
+redis redis redis-exporter:9121
+postgres postgres postgres-exporter:9187
+node node node-exporter:9100
+prometheus prometheus localhost:9090
+EOF
 }
 compose() {
     local files=(-f "$ROOT/docker-compose.yml")
@@ -35,7 +49,7 @@ docker_data_exists() { "$ENGINE" volume inspect "${PROJECT}_postgres" >/dev/null
 docker_owns() { [ -n "$(project_containers -q --filter "publish=$1")" ]; }
 docker_ports() {
     local i
-    echo "$HTTP_PORT HTTP_PORT"
+    echo "$HTTP_PORT HTTP_PORT"; echo "$PROMETHEUS_PORT PROMETHEUS_PORT"; echo "$GRAFANA_PORT GRAFANA_PORT"
     for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
     case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
 }
@@ -77,19 +91,32 @@ docker_states() {
     done
 }
 
-# Runs `compose up` and says which service became healthy while it waits.
+# docker_converge [--no-recreate] [SERVICE...]: runs `compose up` and says which service became healthy while it waits. Without a
+# service: all, but of Grafana only a warning, because pictures that are missing are no reason not to serve.
 docker_converge() {
-    local log=$DATA/logs/compose.log seen=' ' service state
-    compose up -d --no-build --remove-orphans --wait --wait-timeout 180 "$@" >"$log" 2>&1 9>&- &
+    local log=$DATA/logs/compose.log seen=' ' service state services=() options=(-d --no-build --wait)
+    [ "${1:-}" != --no-recreate ] || { options+=("$1"); shift; }
+    services=("$@")
+    [ $# -gt 0 ] || for service in $(docker_services | grep -vx grafana); do services+=("$service"); done
+    compose up "${options[@]}" --remove-orphans --wait-timeout 180 "${services[@]}" >"$log" 2>&1 9>&- &
     UP_PID=$!
     while :; do
         while read -r service state; do
-            case $state in healthy | done) case $seen in *" $service "*) ;; *) printf '  %-12s %s\n' "$service" "$state"; seen="$seen$service " ;; esac ;; esac
+            case $state in healthy | done) case $seen in *" $service "*) ;; *) printf '  %-18s %s\n' "$service" "$state"; seen="$seen$service " ;; esac ;; esac
         done <<<"$(docker_states)"
         kill -0 "$UP_PID" 2>/dev/null || break
         sleep 1
     done
-    if wait "$UP_PID"; then UP_PID=''; return; fi
+    if wait "$UP_PID"; then
+        UP_PID=''
+        [ $# = 0 ] || return 0
+        if compose up "${options[@]}" --wait-timeout 90 --no-deps grafana >"$log" 2>&1 9>&-; then
+            printf '  %-18s healthy\n' grafana
+        else
+            warn "  grafana            not healthy: there are no dashboards (./start.sh logs grafana); everything else runs"
+        fi
+        return
+    fi
     UP_PID=''
     tail -n 5 "$log" >&2
     for service in $(docker_states | awk '$2 !~ /^(healthy|done|missing|created)$/ { print $1 }'); do
@@ -105,6 +132,7 @@ docker_up() {
     [ -z "$other" ] || die "the stack of another clone is running on this engine: stop it first with $other/stop.sh"
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
     docker_write_override
+    docker_targets | write_targets "$TANDEM_TARGETS"
     step 'building the image of the replicas' compose build migrate
     # shellcheck disable=SC2046 # one word a service
     step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate)$')

@@ -19,14 +19,14 @@ native_is_running() { # [PID]
 # user is asked for its own, because root in a container may not look into another user's process.
 native_orphans() {
     local user
-    for user in $([ "$IS_ROOT" = 0 ] && id -un || echo root postgres redis nobody); do
+    for user in $([ "$IS_ROOT" = 0 ] && id -un || echo root postgres redis nobody prometheus); do
         id "$user" >/dev/null 2>&1 || continue
         # shellcheck disable=SC2016 # the inner shell is to expand these
         as_user "$user" bash -c '
             for link in /proc/[0-9]*/cwd; do
                 pid=${link#/proc/} pid=${pid%/cwd}
                 case $(readlink "$link" 2>/dev/null) in
-                    "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx) echo "$pid" ;; esac ;;
+                    "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx | prometheus*) echo "$pid" ;; esac ;;
                     "$1") ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$2" | grep -Eq "(dist/server.js|src/server.ts)" || echo "$pid" ;;
                 esac
             done' "$SERVICES" "$ROOT/backend" "${NODE:?}"
@@ -48,7 +48,26 @@ native_end_orphans() {
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
 native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
-native_services() { printf '%s\n' postgres redis migrate; backends; echo nginx; }
+MONITORING_PACKAGES='prometheus prometheus-nginx-exporter prometheus-redis-exporter prometheus-postgres-exporter prometheus-node-exporter'
+MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
+# shellcheck disable=SC2086 # one word a service
+native_services() { printf '%s\n' postgres redis migrate; backends; printf '%s\n' nginx $MONITORING; }
+exporter_port() { # of a service of MONITORING
+    case $1 in
+        prometheus) echo "$PROMETHEUS_PORT" ;;
+        nginx-exporter) echo $((EXPORTER_PORT_BASE + 1)) ;;
+        redis-exporter) echo $((EXPORTER_PORT_BASE + 2)) ;;
+        postgres-exporter) echo $((EXPORTER_PORT_BASE + 3)) ;;
+        node-exporter) echo $((EXPORTER_PORT_BASE + 4)) ;;
+    esac
+}
+native_targets() {
+    local i
+    for ((i = 1; i <= REPLICAS; i++)); do echo "backend backend-$i 127.0.0.1:$((DEBUG_PORT_BASE + i))"; done
+    echo "edge nginx 127.0.0.1:$NGINX_STATUS_PORT"
+    for i in nginx redis postgres node; do echo "$i $i 127.0.0.1:$(exporter_port "$i-exporter")"; done
+    echo "prometheus prometheus 127.0.0.1:$PROMETHEUS_PORT"
+}
 
 native_find_postgres() { # sets PG_BIN: of the version that made the data, else the newest
     local version='' bin
@@ -62,7 +81,8 @@ native_find_postgres() { # sets PG_BIN: of the version that made the data, else 
 native_ports() {
     local i
     echo "$HTTP_PORT HTTP_PORT"; echo "$NGINX_STATUS_PORT NGINX_STATUS_PORT"
-    echo "$POSTGRES_PORT POSTGRES_PORT"; echo "$REDIS_PORT REDIS_PORT"
+    echo "$POSTGRES_PORT POSTGRES_PORT"; echo "$REDIS_PORT REDIS_PORT"; echo "$PROMETHEUS_PORT PROMETHEUS_PORT"
+    for ((i = 1; i <= 4; i++)); do echo "$((EXPORTER_PORT_BASE + i)) EXPORTER_PORT_BASE"; done
     for ((i = 1; i <= REPLICAS; i++)); do
         echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; echo "$((TRAFFIC_PORT_BASE + i)) TRAFFIC_PORT_BASE"
     done
@@ -87,9 +107,9 @@ native_build() { # [force]
 }
 
 native_users() {
-    PG_USER=$(id -un) REDIS_USER=$PG_USER REPLICA_USER=$PG_USER
+    PG_USER=$(id -un) REDIS_USER=$PG_USER REPLICA_USER=$PG_USER MONITORING_USER=$PG_USER
     [ "$IS_ROOT" = 1 ] || return 0
-    PG_USER=postgres REDIS_USER=redis REPLICA_USER=nobody
+    PG_USER=postgres REDIS_USER=redis REPLICA_USER=nobody MONITORING_USER=prometheus
     # shellcheck disable=SC2153 # NODE is set in common.sh
     if ! as_user nobody "$NODE" -e 'process.argv.slice(1).forEach((f) => fs.accessSync(f, 4))' \
         "$ROOT/backend/$([ "$DEV" = 1 ] && echo src/server.ts || echo dist/server.js)" "$ROOT/backend/node_modules/express/package.json" 2>/dev/null; then
@@ -116,7 +136,9 @@ native_folders() {
     fi
     mkdir -p "$SERVICES/nginx" && chmod 711 "$SERVICES/nginx"
     mkdir -p "$SERVICES/redis" && chmod 700 "$SERVICES/redis"
+    mkdir -p "$SERVICES/prometheus/data" && chmod 711 "$SERVICES/prometheus" && chmod 700 "$SERVICES/prometheus/data"
     [ "$IS_ROOT" = 0 ] || chown "$REDIS_USER" "$SERVICES/redis"
+    [ "$IS_ROOT" = 0 ] || chown "$MONITORING_USER" "$SERVICES/prometheus/data"
     native_data_exists && return
     # In a folder of another name until it is complete, so that an interrupted start leaves no half of a database.
     password=$SERVICES/postgres.password
@@ -145,6 +167,7 @@ REPLICAS=$REPLICAS
 REDIS_URL=redis://tandem:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT
 ADMIN_TOKEN=$ADMIN_TOKEN
 LOG_LEVEL=$LOG_LEVEL
+OTEL_EXPORTER_OTLP_ENDPOINT=$OTEL_EXPORTER_OTLP_ENDPOINT
 EOF
 }
 migrate_environment() {
@@ -225,11 +248,37 @@ EOF
             for ((i = 1; i <= REPLICAS; i++)); do
                 program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
             done
+            native_monitoring_programs
             program nginx root QUIT 35 "$SERVICES/nginx" "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
         } >"$RUN/programs.new"
         redis_config >"$SERVICES/redis/redis.conf"
     )
     [ "$IS_ROOT" = 0 ] || chown "$REDIS_USER" "$SERVICES/redis/redis.conf"
+}
+native_monitoring_programs() {
+    local name command lines folder=$SERVICES/prometheus
+    for name in $MONITORING; do
+        lines=''
+        case $name in
+            prometheus)
+                # Remote write: k6 sends its figures here. No lifecycle API: whoever reaches the port could stop it.
+                command="prometheus --config.file=etc/prometheus.yml --storage.tsdb.path=data --storage.tsdb.retention.time=15d"
+                command="$command --storage.tsdb.retention.size=1GB --web.enable-remote-write-receiver" ;;
+            nginx-exporter) command="prometheus-nginx-exporter --nginx.scrape-uri=http://127.0.0.1:$NGINX_STATUS_PORT/nginx_status" ;;
+            redis-exporter)
+                command="prometheus-redis-exporter --redis.addr=redis://127.0.0.1:$REDIS_PORT --config-command=-"
+                lines="REDIS_USER=metrics"$'\n'"REDIS_PASSWORD=$REDIS_METRICS_PASSWORD" ;;
+            postgres-exporter)
+                command=prometheus-postgres-exporter
+                # Debian 12's has no statistics of tables of its own.
+                "$command" --help 2>&1 | grep -q stat_user_tables || command="$command --extend.query-path=etc/postgres-tables.yml"
+                lines="DATA_SOURCE_URI=127.0.0.1:$POSTGRES_PORT/tandem?sslmode=disable"$'\n'"DATA_SOURCE_USER=tandem_metrics"
+                lines="$lines"$'\n'"DATA_SOURCE_PASS=$DATABASE_METRICS_PASSWORD" ;;
+            node-exporter)
+                command="prometheus-node-exporter --collector.disable-defaults --collector.cpu --collector.meminfo --collector.loadavg --collector.filesystem" ;;
+        esac
+        program "$name" "$MONITORING_USER" TERM 10 "$folder" "$command --web.listen-address=127.0.0.1:$(exporter_port "$name")" "$lines"
+    done
 }
 redis_config() {
     cat <<EOF
@@ -238,6 +287,7 @@ port $REDIS_PORT
 dir "$SERVICES/redis"
 user default off
 user tandem on >$REDIS_PASSWORD ~c:* resetchannels +@all -@admin -@dangerous +info
+user metrics on >$REDIS_METRICS_PASSWORD resetchannels +ping +info +client|setname +latency|latest +latency|histogram +slowlog|get +slowlog|len
 save ""
 appendonly no
 maxmemory $REDIS_MAXMEMORY
@@ -273,6 +323,19 @@ native_nginx() {
     native_converge nginx
 }
 
+native_monitoring() {
+    local folder=$SERVICES/prometheus/etc before
+    before=$(checksum_files "$folder" 2>/dev/null) || true
+    mkdir -p "$folder"
+    cp "$ROOT/native/postgres-tables.yml" "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
+    rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
+    native_targets | write_targets "$folder/targets"
+    chmod -R a+rX "$folder"
+    ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
+    # shellcheck disable=SC2086 # one word a service
+    { native_converge $MONITORING; native_wait $MONITORING; }
+}
+
 http_ok() { # PORT PATH; without curl, which a fresh machine may lack
     local line
     line=$( (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3 && IFS= read -r -t 3 line <&3 && echo "$line") 2>/dev/null) || return 1
@@ -284,6 +347,8 @@ native_healthy() {
         redis) REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -p "$REDIS_PORT" --user tandem ping 2>/dev/null | grep -q PONG ;;
         nginx) http_ok "$NGINX_STATUS_PORT" /nginx_status ;;
         backend-*) http_ok $((DEBUG_PORT_BASE + ${1#backend-})) /health/ready ;;
+        prometheus) http_ok "$PROMETHEUS_PORT" /-/ready ;;
+        *-exporter) http_ok "$(exporter_port "$1")" / ;;
     esac
 }
 native_states() {
@@ -314,7 +379,7 @@ native_wait() {
             fi
             sleep 0.3
         done
-        printf '  %-12s healthy\n' "$name"
+        printf '  %-18s healthy\n' "$name"
     done
 }
 
@@ -322,7 +387,8 @@ native_up() {
     local lowest name
     native_end_orphans
     require_npm
-    install_packages nginx postgresql redis-server supervisor gettext-base || exit 1
+    # shellcheck disable=SC2086 # one word a package
+    install_packages nginx postgresql redis-server supervisor gettext-base $MONITORING_PACKAGES || exit 1
     native_find_postgres
     lowest=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
     [ "$IS_ROOT" = 1 ] || [ "$HTTP_PORT" -ge "$lowest" ] || die "port $HTTP_PORT needs root: set HTTP_PORT=8080 in .env"
@@ -350,7 +416,7 @@ native_apply() {
     native_wait postgres redis
     (in_environment "$(migrate_environment)" "$NODE" --enable-source-maps "$(program_file migrate)") >"$DATA/logs/migrate.log" 2>&1 9>&- || {
         warn "--- last lines of migrate"; tail -n 20 "$DATA/logs/migrate.log" >&2; die "the migration failed"; }
-    printf '  %-12s done\n' migrate
+    printf '  %-18s done\n' migrate
     if [ $was_running = 0 ]; then
         # shellcheck disable=SC2046 # one word a replica
         { native_converge $(backends); native_wait $(backends); }
@@ -359,6 +425,7 @@ native_apply() {
     fi
     native_nginx
     native_wait nginx
+    native_monitoring
     ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
 }
 native_rebuild() { native_build force; native_apply; }
@@ -385,13 +452,15 @@ native_shell() {
         backend-*) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(replica_environment "${service#backend-}")" bash "$@") ;;
         migrate) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(migrate_environment)" bash "$@") ;;
         nginx) (cd "$SERVICES/nginx" && bash "$@") ;;
+        *) (cd "$SERVICES/prometheus" && bash "$@") ;;
     esac
 }
 native_down() {
     local name pid
     native_is_running || return 0
     pid=$(cat "$DATA/supervisord.pid")
-    ctl stop nginx >/dev/null 2>&1 || true
+    # shellcheck disable=SC2086 # one word a service
+    ctl stop nginx $MONITORING >/dev/null 2>&1 || true
     for name in $(ctl status | awk '/^backend-/ { print $1 }'); do ctl stop "$name" >/dev/null 2>&1 & done
     wait
     for name in redis postgres; do ctl stop "$name" >/dev/null 2>&1 || true; done

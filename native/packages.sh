@@ -61,7 +61,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     for unit; do
         case $unit in
             nginx | nginx-light) unit=nginx ;;
-            redis-server | supervisor | postgresql) ;;
+            redis-server | supervisor | postgresql | prometheus*) ;;
             *) continue ;;
         esac
         if [ -d /run/systemd/system ]; then systemctl -q disable "$unit" || true; else update-rc.d "$unit" disable >/dev/null 2>&1 || true; fi

@@ -59,8 +59,8 @@ function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options: Mo
     if (lifecycle.phase === 'draining') response.set('Connection', 'close');
     next();
   });
-  mount(app, routes, options);
+  mount(app, routes, deps.metrics, options);
   app.use(unknownRoute);
-  app.use(errorHandler(deps.logger));
+  app.use(errorHandler(deps.logger, deps.metrics));
   return app;
 }

@@ -34,6 +34,7 @@ const db = createDatabase({
   poolMax: config.DATABASE_POOL_MAX,
   applicationName: instance,
   logger,
+  metrics,
 });
 const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger) : null;
 const cache = redis ? createCache(redis, metrics) : noCache;

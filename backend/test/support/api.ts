@@ -78,6 +78,7 @@ function createReplica(instance: string, database: string): TestReplica {
     poolMax: 10,
     applicationName: instance,
     logger,
+    metrics,
     connectionTimeout: PATIENCE_MS,
   });
   const deps: Deps = { db, cache: createCache(redis, metrics), redis, metrics, logger, instance };

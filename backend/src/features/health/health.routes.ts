@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { Gauge } from 'prom-client';
 import { ping } from '../../platform/database/client.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { HttpError, RETRY_AFTER } from '../../platform/http/errors.ts';
@@ -107,6 +108,14 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
 
 /** For orchestrators, on the debug port only. */
 export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
+  new Gauge({
+    name: 'tandem_serving',
+    help: '1 while the traffic port is open, 0 while the replica starts or drains',
+    registers: [metrics.registry],
+    collect() {
+      this.set(lifecycle.phase === 'serving' ? 1 : 0);
+    },
+  });
   const ok = (description: string) => ({ 200: { description, schema: Joi.object({ status: text }) } });
   return routes('Probes', [
     route({

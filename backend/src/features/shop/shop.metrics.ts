@@ -4,7 +4,7 @@ import type { Observation } from '../../platform/http/route.ts';
 import { countActiveCarts } from './carts.repository.ts';
 
 /** Prometheus' scrape interval: asking the database more often would show nothing more. */
-const SCRAPE_INTERVAL_MS = 15_000;
+const SCRAPE_INTERVAL_MS = 10_000;
 /**
  * Products with a series of their own. A label's values must be bounded, or a growing catalogue fills Prometheus; and must
  * be the same on every replica and after a restart, so that sums over them make sense. Hence by number, not by "first seen".
@@ -22,6 +22,9 @@ export function createShopMetrics({ metrics: { registry }, db, logger }: Deps) {
     labelNames: ['product_id'],
     registers,
   });
+  const productLabel = (id: number) => (id <= LABELLED_PRODUCTS ? `${id}` : 'other');
+  // From 0, not from the first addition, in which Prometheus would see no increase (see createMetrics).
+  for (let id = 1; id <= LABELLED_PRODUCTS + 1; id++) additions.inc({ product_id: productLabel(id) }, 0);
   const orders = new Counter({ name: 'ecommerce_orders_total', help: 'Carts checked out', registers });
   const errors = new Counter({
     name: 'ecommerce_errors_total',
@@ -60,8 +63,7 @@ export function createShopMetrics({ metrics: { registry }, db, logger }: Deps) {
   }
 
   return {
-    countAddition: (productId: number) =>
-      additions.inc({ product_id: productId <= LABELLED_PRODUCTS ? `${productId}` : 'other' }),
+    countAddition: (productId: number) => additions.inc({ product_id: productLabel(productId) }),
     countOrder: () => orders.inc(),
     observe({ method, template: endpoint, status, seconds, problem }: Observation) {
       durations.observe({ method, endpoint, status_code: status }, seconds);

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Client, Pool, types } from 'pg';
 import type { Logger } from 'pino';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { Database } from './schema.ts';
 
 /** Connections that stay free for migrations, psql and the exporter. */
@@ -28,6 +29,8 @@ export interface DatabaseOptions {
   readonly poolMax: number;
   readonly applicationName: string;
   readonly logger: Logger;
+  /** Shows the pool's state; absent: nobody asks for it. */
+  readonly metrics?: Metrics;
   /** false: no time limits, for migrations. Default true. */
   readonly bounded?: boolean;
   /** How long a query waits for a connection, in milliseconds. */
@@ -74,6 +77,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
       getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS.get(oid) ?? types.getTypeParser(oid, format),
     } as typeof types,
   });
+  options.metrics?.watchPool(pool, options.poolMax);
   const onError = (error: Error) => options.logger.info({ err: error }, 'database connection lost');
   // pool.on('error') covers idle connections only; an error event on one in use would end the process.
   pool.on('error', onError);

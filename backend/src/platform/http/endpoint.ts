@@ -1,5 +1,6 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import type { Schema, ValidationError } from 'joi';
+import type { Metrics } from '../metrics/metrics.ts';
 import { requireToken } from './admin.ts';
 import { jsonBody } from './body.ts';
 import { readIfNoneMatch, readPrecondition, toEtag } from './conditional.ts';
@@ -15,17 +16,18 @@ export interface MountOptions {
 }
 
 /** Puts the routes on the app; what is left of a known path is 405. */
-export function mount(app: Express, routes: readonly Route[], options: MountOptions): void {
+export function mount(app: Express, routes: readonly Route[], metrics: Metrics, options: MountOptions): void {
+  metrics.declare(routes);
   for (const [path, siblings] of Map.groupBy(routes, (route) => route.path)) {
     for (const route of siblings) {
-      const handlers = [labelled(route)];
+      const handlers = [labelled(route, metrics)];
       // Before the body is read: a stranger's is not worth the memory.
       if (route.admin) handlers.push(requireToken(options.adminToken));
       if (route.input?.body) handlers.push(jsonBody(route.bodyLimit));
       app[route.method](path, ...handlers, endpoint(route, options));
     }
     const [first] = siblings as [Route];
-    app.all(path, labelled(first), methodNotAllowed(siblings));
+    app.all(path, labelled(first, metrics), methodNotAllowed(siblings));
   }
 }
 
@@ -34,9 +36,10 @@ const ABANDONED = 499;
 
 /** Tells the log and the metrics which route this is, before anything can fail. */
 const labelled =
-  ({ template, observe }: Route): RequestHandler =>
+  ({ template, observe }: Route, metrics: Metrics): RequestHandler =>
   (request, response, next) => {
     response.locals.route = template;
+    metrics.begin(request.method, template);
     if (observe) {
       const started = performance.now();
       response.once('close', () => {

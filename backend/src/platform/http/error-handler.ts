@@ -1,13 +1,17 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { classifyDatabaseError } from '../database/errors.ts';
+import { type Metrics, UNMATCHED } from '../metrics/metrics.ts';
 import { HttpError, RETRY_AFTER } from './errors.ts';
 
 /** The one place where an error becomes a response. */
-export function errorHandler(logger: Logger): ErrorRequestHandler {
+export function errorHandler(logger: Logger, metrics: Metrics): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     const problem = toHttpError(error, isSafe(request.method));
     const requestId = response.locals.requestId as string;
+    if (problem.status >= 500) {
+      metrics.countException(request.method, response.locals.route ?? UNMATCHED, typeOf(problem.cause ?? problem));
+    }
     // An HttpError that a handler threw says all there is to say; what caused one, or a bug, needs its stack.
     if (problem.status >= 500 && problem.cause) {
       const log = { err: problem.cause, request_id: requestId, route: response.locals.route };
@@ -28,6 +32,13 @@ export const unknownRoute: RequestHandler = () => {
 };
 
 const isSafe = (method: string) => method === 'GET' || method === 'HEAD';
+
+/** The most telling word for an error that comes from a bounded set: never its message. */
+function typeOf(error: unknown): string {
+  if (!Error.isError(error)) return typeof error;
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return classifyDatabaseError(error) ?? error.name;
+}
 
 function toHttpError(error: unknown, safe: boolean): HttpError {
   if (error instanceof HttpError) return error;

@@ -14,6 +14,7 @@ export const RETRY_AFTER = '2';
 
 /** An RFC 9457 problem. `detail` and `errors` go to the client: no SQL, no stack, no driver's message. */
 export class HttpError extends Error {
+  override readonly name = 'HttpError';
   readonly status: number;
   readonly errors: readonly InputError[] | undefined;
   readonly headers: Readonly<Record<string, string>>;

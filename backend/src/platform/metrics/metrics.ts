@@ -1,24 +1,70 @@
 import type { RequestHandler } from 'express';
 import promBundle from 'express-prom-bundle';
-import { Counter, collectDefaultMetrics, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { VERSION } from '../version.ts';
 
 /** The label of every path that no route declares: one series, however many paths a scanner tries. */
 export const UNMATCHED = 'unmatched';
+/** Node accepts some 30 methods; of those that no route knows one series is enough. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+const OTHER_METHOD = '_OTHER';
+/** Statuses that a route may answer at any time, and that the error ratio is made of. */
+const FAILURES = [500, 503, 504];
+const CACHE_OPERATIONS = ['read', 'fill', 'begin', 'end', 'clear'] as const;
 
 export interface Metrics {
   readonly registry: Registry;
-  /** Times every request, labelled with its route template. */
+  /** Counts and times every request, labelled with its route template. */
   readonly middleware: RequestHandler;
+  /** Tells which routes there are, so that each has its series before its first failure (see createMetrics). */
+  declare(routes: readonly { readonly method: string; readonly template: string }[]): void;
+  /** A request has found its route; the middleware notices when it is over. */
+  begin(method: string, path: string): void;
+  /** A request ends with a 5xx because of an error of this type: a code or a class's name, never a message. */
+  countException(method: string, path: string, type: string): void;
+  /** Shows what a pool of connections is doing whenever somebody asks. */
+  watchPool(pool: { totalCount: number; idleCount: number; waitingCount: number }, max: number): void;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
   readonly cacheFills: Counter<'cache' | 'outcome'>;
   readonly cacheErrors: Counter<'operation'>;
 }
 
-/** One registry per app, never the global one: two apps in one process (as in the tests) must not share their counts. */
+/**
+ * One registry per app, never the global one: two apps in one process (as in the tests) must not share their counts.
+ *
+ * A series that appears with its first event is born at 1, and Prometheus sees no increase in it: the first errors of an
+ * outage would be missing. So whatever an alert or a comparison rests on is there from the start, at 0.
+ */
 export function createMetrics(instance: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ instance });
   collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  new Gauge({
+    name: 'tandem_build_info',
+    help: 'Always 1; the labels say what runs',
+    labelNames: ['version', 'node_version'],
+    registers,
+  }).set({ version: VERSION, node_version: process.version }, 1);
+
+  const requests = new Counter({
+    name: 'http_requests_total',
+    help: 'Requests that are over. Status 499: the client went away before it had the answer',
+    labelNames: ['method', 'path', 'status_code'],
+    registers,
+  });
+  const inProgress = new Gauge({
+    name: 'http_requests_in_progress',
+    help: 'Requests that have found their route and are not over',
+    labelNames: ['method', 'path'],
+    registers,
+  });
+  const exceptions = new Counter({
+    name: 'http_exceptions_total',
+    help: 'Errors that ended a request with a 5xx, by error code (of PostgreSQL, Node) or else by kind',
+    labelNames: ['method', 'path', 'exception_type'],
+    registers,
+  });
   const middleware = promBundle({
     promRegistry: registry,
     autoregister: false, // /metrics is a route of the debug port, not of every app
@@ -27,11 +73,50 @@ export function createMetrics(instance: string): Metrics {
     includePath: true,
     normalizePath: (request) => request.res?.locals.route ?? UNMATCHED,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    // Called once, when the request is over: the same labels serve the counter, and no second listener is needed.
+    transformLabels(labels, request, response) {
+      labels.method = methodLabel(request.method);
+      requests.inc(labels);
+      if (response.locals.route) inProgress.dec({ method: labels.method, path: response.locals.route });
+    },
   });
-  const registers = [registry];
+
+  const cacheErrors = new Counter({
+    name: 'cache_errors_total',
+    help: 'Redis commands that failed or timed out',
+    labelNames: ['operation'],
+    registers,
+  });
+  for (const operation of CACHE_OPERATIONS) cacheErrors.inc({ operation }, 0);
+
   return {
     registry,
     middleware,
+    declare(routes) {
+      for (const { method, template } of routes) {
+        for (const status_code of FAILURES) {
+          requests.inc({ method: method.toUpperCase(), path: template, status_code }, 0);
+        }
+      }
+    },
+    begin: (method, path) => inProgress.inc({ method: methodLabel(method), path }),
+    countException: (method, path, exception_type) =>
+      exceptions.inc({ method: methodLabel(method), path, exception_type }),
+    watchPool(pool, max) {
+      const gauge = (name: string, help: string, read: () => number) =>
+        new Gauge({
+          name: `db_pool_${name}`,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      gauge('max', 'Connections to PostgreSQL that this replica may open', () => max);
+      gauge('size', 'Connections that are open', () => pool.totalCount);
+      gauge('idle', 'Connections that are open and not in use', () => pool.idleCount);
+      gauge('waiting', 'Queries that wait for a connection', () => pool.waitingCount);
+    },
     cacheReads: new Counter({
       name: 'cache_reads_total',
       help: 'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
@@ -44,11 +129,8 @@ export function createMetrics(instance: string): Metrics {
       labelNames: ['cache', 'outcome'],
       registers,
     }),
-    cacheErrors: new Counter({
-      name: 'cache_errors_total',
-      help: 'Redis commands that failed or timed out',
-      labelNames: ['operation'],
-      registers,
-    }),
+    cacheErrors,
   };
 }
+
+const methodLabel = (method: string) => (METHODS.has(method) ? method : OTHER_METHOD);

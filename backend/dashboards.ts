@@ -1,0 +1,197 @@
+/**
+ * `npm run dashboards`: makes Grafana's dashboards of monitoring/grafana/dashboards.yml. With --check it writes nothing and
+ * fails when a file is out of date. Grafana's model: https://grafana.com/docs/grafana/latest/reference/dashboard/
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import Joi from 'joi';
+import { parse } from 'yaml';
+
+interface Panel {
+  title: string;
+  type: 'timeseries' | 'stat' | 'table' | 'heatmap' | 'alertlist';
+  width: number;
+  unit: string;
+  help?: string;
+  stack: boolean;
+  /** Legend: PromQL. */
+  queries: Record<string, string>;
+}
+interface Row {
+  title: string;
+  repeat?: 'replica';
+  panels: Panel[];
+}
+interface Dashboard {
+  uid: string;
+  title: string;
+  rows: Row[];
+}
+
+const text = Joi.string().required();
+const source = Joi.array().items({
+  uid: text.pattern(/^tandem-[a-z0-9]+$/),
+  title: text,
+  rows: Joi.array().items({
+    title: text,
+    repeat: Joi.string().valid('replica'),
+    panels: Joi.array().items({
+      title: text,
+      type: Joi.string().valid('timeseries', 'stat', 'table', 'heatmap', 'alertlist').default('timeseries'),
+      width: Joi.number().integer().min(3).max(24).default(8),
+      unit: Joi.string().default('short'),
+      help: Joi.string(),
+      stack: Joi.boolean().default(false),
+      queries: Joi.object()
+        .pattern(Joi.string().allow(''), Joi.string().pattern(/ or /, { invert: true }))
+        .default({}),
+    }),
+  }),
+});
+
+const DATASOURCE = { type: 'prometheus', uid: 'prometheus' };
+const COLUMNS = 24;
+const HEIGHT: Record<Panel['type'], number> = { timeseries: 8, stat: 4, table: 6, heatmap: 8, alertlist: 8 };
+
+/** What a panel of this type needs besides its queries. */
+function look({ type, stack, unit }: Panel): object {
+  const custom = {
+    lineWidth: 1,
+    fillOpacity: stack ? 30 : 8,
+    showPoints: 'never',
+    stacking: { mode: stack ? 'normal' : 'none', group: 'A' },
+  };
+  const defaults = { unit, ...(type === 'timeseries' && { custom }) };
+  const options = {
+    timeseries: {
+      legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
+      tooltip: { mode: 'multi', sort: 'desc' },
+    },
+    stat: {
+      colorMode: 'value',
+      graphMode: 'none',
+      textMode: 'auto',
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+    },
+    table: { showHeader: true },
+    heatmap: {
+      calculate: false,
+      yAxis: { unit },
+      color: { mode: 'scheme', scheme: 'Oranges', steps: 64 },
+      tooltip: { mode: 'single' },
+    },
+    alertlist: {
+      viewMode: 'list',
+      groupMode: 'default',
+      sortOrder: 1,
+      maxItems: 20,
+      datasource: 'Prometheus',
+      stateFilter: { firing: true, pending: true, noData: false, normal: false, error: true },
+    },
+  }[type];
+  return { fieldConfig: { defaults, overrides: [] }, options };
+}
+
+function targets({ type, queries }: Panel): object[] {
+  const instant = type === 'stat' || type === 'table';
+  return Object.entries(queries).map(([legendFormat, expr], index) => ({
+    refId: String.fromCharCode('A'.charCodeAt(0) + index),
+    datasource: DATASOURCE,
+    expr: expr.trim(),
+    legendFormat,
+    ...(instant ? { instant: true, range: false } : { range: true }),
+    ...((type === 'heatmap' || type === 'table') && { format: type }),
+  }));
+}
+
+function panelsOf(rows: Row[]): object[] {
+  const panels: object[] = [];
+  const add = (panel: object) => panels.push({ id: panels.length + 1, ...panel });
+  let y = 0;
+  for (const row of rows) {
+    add({
+      type: 'row',
+      title: row.title,
+      collapsed: false,
+      panels: [],
+      ...(row.repeat && { repeat: row.repeat }),
+      gridPos: { x: 0, y: y++, w: COLUMNS, h: 1 },
+    });
+    let x = 0;
+    let height = 0;
+    for (const panel of row.panels) {
+      if (x + panel.width > COLUMNS) {
+        y += height;
+        x = height = 0;
+      }
+      add({
+        type: panel.type,
+        title: panel.title,
+        ...(panel.help && { description: panel.help }),
+        datasource: DATASOURCE,
+        gridPos: { x, y, w: panel.width, h: HEIGHT[panel.type] },
+        targets: targets(panel),
+        ...look(panel),
+      });
+      x += panel.width;
+      height = Math.max(height, HEIGHT[panel.type]);
+    }
+    y += height;
+  }
+  return panels;
+}
+
+const REPLICAS = 'label_values(tandem_build_info, instance)';
+const replicaVariable = {
+  name: 'replica',
+  type: 'query',
+  datasource: DATASOURCE,
+  definition: REPLICAS,
+  query: { query: REPLICAS, refId: 'replica' },
+  refresh: 2, // whenever the time range changes: a replica that was added shows up
+  sort: 3,
+  multi: true,
+  includeAll: true,
+  current: { text: ['All'], value: ['$__all'] },
+};
+
+const toGrafana = ({ uid, title, rows }: Dashboard) => ({
+  uid,
+  title: `Tandem: ${title}`,
+  tags: ['tandem'],
+  schemaVersion: 41,
+  editable: true,
+  graphTooltip: 1, // one crosshair in all panels
+  refresh: '10s',
+  time: { from: 'now-15m', to: 'now' },
+  timezone: 'browser',
+  // The other dashboards, as buttons that keep the time range.
+  links: [{ type: 'dashboards', tags: ['tandem'], title: '', asDropdown: false, keepTime: true, includeVars: false }],
+  templating: { list: rows.some(({ repeat }) => repeat) ? [replicaVariable] : [] },
+  annotations: { list: [] },
+  panels: panelsOf(rows),
+});
+
+const grafana = path.join(import.meta.dirname, '../monitoring/grafana');
+const dashboards = Joi.attempt(parse(readFileSync(`${grafana}/dashboards.yml`, 'utf8')), source) as Dashboard[];
+const files = new Map(
+  dashboards.map((each) => [
+    `${each.uid.replace('tandem-', '')}.json`,
+    `${JSON.stringify(toGrafana(each), null, 2)}\n`,
+  ]),
+);
+const folder = `${grafana}/dashboards`;
+const stored = readdirSync(folder);
+if (process.argv.includes('--check')) {
+  const stale = [...files].filter(
+    ([name, content]) => !stored.includes(name) || readFileSync(`${folder}/${name}`, 'utf8') !== content,
+  );
+  const names = [...stale.map(([name]) => name), ...stored.filter((name) => !files.has(name))];
+  if (names.length > 0) {
+    console.error(`monitoring/grafana/dashboards: ${names} out of date: run npm run dashboards and commit it`);
+    process.exitCode = 1;
+  }
+} else {
+  for (const name of stored) rmSync(`${folder}/${name}`);
+  for (const [name, content] of files) writeFileSync(`${folder}/${name}`, content);
+}

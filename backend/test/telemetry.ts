@@ -1,0 +1,60 @@
+/**
+ * Does what runs arrive in Prometheus? Starts a mixed load on a running stack, makes one query fail, then asks the stack's own
+ * Prometheus for every target, every query of every panel and every rule. See .ci/telemetry.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { panelQueries, ruleQueries, seriesOf, targets } from './support/prometheus.ts';
+import { startLoad } from './support/smoke-load.ts';
+
+const root = path.join(import.meta.dirname, '../..');
+const [url, prometheus] = process.argv.slice(2);
+if (!url || !prometheus) throw new Error('usage: .ci/telemetry URL PROMETHEUS-URL');
+
+const hasK6 = (() => {
+  try {
+    execFileSync('k6', ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+const load = startLoad(url);
+if (hasK6) {
+  execFile(
+    'k6',
+    ['run', '--quiet', '--out', 'experimental-prometheus-rw', '--duration', '60s', `${root}/k6/smoke.js`],
+    {
+      env: {
+        ...process.env,
+        BASE_URL: url,
+        K6_PROMETHEUS_RW_SERVER_URL: `${prometheus}/api/v1/write`,
+        K6_PROMETHEUS_RW_TREND_STATS: 'p(50),p(95),p(99)',
+      },
+    },
+  );
+}
+// An exception, for the panel of exceptions: a reader waits for a lock until it gives up (3 s).
+const lock = 'begin; lock table tasks in access exclusive mode; select pg_sleep(5); commit';
+execFile('./start.sh', ['shell', 'postgres', '-c', lock], { cwd: root });
+await sleep(1500);
+const refused = await fetch(`${url}/tasks?limit=${1 + (Date.now() % 100)}`);
+
+const dashboards = readdirSync(`${root}/monitoring/grafana/dashboards`).filter((file) => hasK6 || file !== 'k6.json');
+const queries = [...panelQueries(dashboards), ...(await ruleQueries(prometheus))];
+const counts = await seriesOf(prometheus, queries);
+const seen = await targets(prometheus);
+const { requests, failed } = await load.stop();
+
+for (const { name, health, error } of seen) console.log(`${health.padEnd(8)} ${name} ${error}`);
+for (const [{ where }, count] of counts) console.log(`${String(count).padStart(4)} series  ${where}`);
+const empty = [...counts].filter(([, count]) => count === 0);
+const down = seen.filter(({ health }) => health !== 'up');
+console.log(`${requests} requests, ${failed} failed with a 5xx; the one that met a lock got ${refused.status}`);
+console.log(`${seen.length} targets, ${down.length} not up; ${queries.length} queries, ${empty.length} without data`);
+if (!hasK6) console.log('k6 is not installed: its dashboard was left out');
+for (const [{ where, expr }] of empty) console.error(`NO DATA: ${where}: ${expr}`);
+process.exit(empty.length + down.length > 0 || refused.status !== 503 ? 1 : 0);
