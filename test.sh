@@ -15,10 +15,13 @@ case ${1:-} in
 esac
 
 mkdir -p "$DATA/logs"
-install_packages postgresql redis-server nginx-light supervisor gettext-base shellcheck
+# shellcheck disable=SC2086 # one word a package
+install_packages postgresql redis-server nginx-light supervisor gettext-base shellcheck $MONITORING_PACKAGES
 install_dependencies
 cd "$ROOT"
 step 'shell scripts' shellcheck -x ./*.sh native/*.sh .ci/*
+step 'Prometheus configuration and rules' promtool check config --syntax-only monitoring/prometheus/prometheus.yml
+step 'alerts' promtool test rules monitoring/prometheus/tests/*.yml
 cd backend
 step 'style, imports, types, generated files' npm run check
 [ $# -gt 0 ] || set -- --coverage

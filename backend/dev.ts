@@ -70,7 +70,7 @@ console.log(
   `API http://localhost:${PORT}  docs http://localhost:${PORT}/docs  metrics http://localhost:${DEBUG_PORT}/metrics\n` +
     `admin token ${ADMIN_TOKEN}  data ${databaseDir}`,
 );
-const replica = spawn(process.execPath, ['--watch-path=src', 'src/server.ts'], {
+const replica = spawn(process.execPath, ['--watch-path=src', '--import', './src/tracing.ts', 'src/server.ts'], {
   cwd: import.meta.dirname,
   stdio: 'inherit',
   env: {

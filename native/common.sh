@@ -128,13 +128,15 @@ lock() {
 
 # --- monitoring -------------------------------------------------------------------------------------------------------
 
-# write_targets FOLDER: reads `job instance address` lines and writes them as Prometheus' file_sd wants them. In one step:
-# Prometheus watches the folder.
-write_targets() {
-    mkdir -p "$1"
+# Both read `job instance address` lines, one for each thing that Prometheus scrapes, and write them as its file_sd has it.
+targets_json() {
     awk 'BEGIN { printf "[" }
         { printf "%s\n  {\"targets\": [\"%s\"], \"labels\": {\"job\": \"%s\", \"instance\": \"%s\"}}", (NR == 1 ? "" : ","), $3, $1, $2 }
-        END { print "\n]" }' >"$1/tandem.new"
+        END { print "\n]" }'
+}
+write_targets() { # FOLDER, which Prometheus watches: so in one step
+    mkdir -p "$1"
+    targets_json >"$1/tandem.new"
     mv "$1/tandem.new" "$1/tandem.json"
 }
 

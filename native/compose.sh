@@ -71,7 +71,7 @@ docker_write_override() {
     environment: { INSTANCE_NAME: backend-$i }
     ports: !override ["127.0.0.1:$((DEBUG_PORT_BASE + i)):9000"]
 EOF
-            [ "$DEV" = 0 ] || printf '    command: [node, --watch, --watch-path=src, src/server.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
+            [ "$DEV" = 0 ] || printf '    command: [node, --watch, --watch-path=src, --import, ./src/tracing.ts, src/server.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
         done
         [ "$REPLICAS" != 1 ] || printf '  backend-2:\n    scale: 0\n'
     } >"$OVERRIDE"

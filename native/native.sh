@@ -48,7 +48,6 @@ native_end_orphans() {
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
 native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
-MONITORING_PACKAGES='prometheus prometheus-nginx-exporter prometheus-redis-exporter prometheus-postgres-exporter prometheus-node-exporter'
 MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
 # shellcheck disable=SC2086 # one word a service
 native_services() { printf '%s\n' postgres redis migrate; backends; printf '%s\n' nginx $MONITORING; }
@@ -214,10 +213,10 @@ native_configure() {
         mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
         socket=$socket/supervisor.sock
     fi
-    node="\"$NODE\" --enable-source-maps dist/server.js" build=$(cat "$DATA/build" 2>/dev/null) || true
+    node="\"$NODE\" --enable-source-maps --import ./dist/tracing.js dist/server.js" build=$(cat "$DATA/build" 2>/dev/null) || true
     # `node --watch` that is stopped while it restarts its child leaves the child behind; so the process group, which
     # is this program's alone, is ended with it.
-    [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
+    [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src --import ./src/tracing.ts src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
     (
         umask 077
         cat >"$RUN/supervisord.conf" <<EOF

@@ -2,6 +2,9 @@
 # Installs Debian packages without letting them start or change anything on the system: their servers stay off, and
 # PostgreSQL's package makes no cluster. Sourced for install_packages; run as root it installs the packages named.
 
+# shellcheck disable=SC2034 # for the scripts that source this
+MONITORING_PACKAGES='prometheus prometheus-nginx-exporter prometheus-redis-exporter prometheus-postgres-exporter prometheus-node-exporter'
+
 # The program that each package is wanted for.
 has_program_of() {
     local PATH=$PATH:/usr/sbin:/sbin

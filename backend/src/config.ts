@@ -15,6 +15,8 @@ export interface Config {
   readonly REDIS_URL: string;
   /** What the routes for administrators ask for. */
   readonly ADMIN_TOKEN: string;
+  /** Where traces go; empty: there are none. src/tracing.ts has read it before. */
+  readonly OTEL_EXPORTER_OTLP_ENDPOINT: string;
   readonly LOG_LEVEL: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -42,6 +44,10 @@ const schema = Joi.object<Config, true>({
     .required()
     // Joi's own words repeat the value.
     .messages({ 'string.pattern.base': '{{#label}} must have 8 or more letters, digits, - and _' }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Joi.string()
+    .uri({ scheme: ['http', 'https'] })
+    .allow('')
+    .default(''),
   LOG_LEVEL: Joi.string().valid('debug', 'info', 'warn', 'error', 'silent').default('info'),
 });
 

@@ -75,6 +75,7 @@ async function stop(signal: string): Promise<void> {
   debug?.closeAllConnections();
   debug?.close();
   await Promise.allSettled([db.destroy(), redis?.quit()]);
+  if (config.OTEL_EXPORTER_OTLP_ENDPOINT) await (await import('./platform/tracing/tracing.ts')).stopTracing();
   logger.info('stopped');
   process.exit(0);
 }

@@ -1,11 +1,10 @@
 /**
- * Does what runs arrive in Prometheus? Starts a mixed load on a running stack, makes one query fail, then asks the stack's own
+ * Does what runs arrive in Prometheus? Starts a mixed load on a running stack, lets some queries fail, then asks the stack's own
  * Prometheus for every target, every query of every panel and every rule. See .ci/telemetry.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { panelQueries, ruleQueries, seriesOf, targets } from './support/prometheus.ts';
 import { startLoad } from './support/smoke-load.ts';
 
@@ -37,11 +36,9 @@ if (hasK6) {
     },
   );
 }
-// An exception, for the panel of exceptions: a reader waits for a lock until it gives up (3 s).
+// Exceptions, for their panel: whoever reads the tasks meanwhile waits for the lock until it gives up (3 s).
 const lock = 'begin; lock table tasks in access exclusive mode; select pg_sleep(5); commit';
 execFile('./start.sh', ['shell', 'postgres', '-c', lock], { cwd: root });
-await sleep(1500);
-const refused = await fetch(`${url}/tasks?limit=${1 + (Date.now() % 100)}`);
 
 const dashboards = readdirSync(`${root}/monitoring/grafana/dashboards`).filter((file) => hasK6 || file !== 'k6.json');
 const queries = [...panelQueries(dashboards), ...(await ruleQueries(prometheus))];
@@ -53,8 +50,8 @@ for (const { name, health, error } of seen) console.log(`${health.padEnd(8)} ${n
 for (const [{ where }, count] of counts) console.log(`${String(count).padStart(4)} series  ${where}`);
 const empty = [...counts].filter(([, count]) => count === 0);
 const down = seen.filter(({ health }) => health !== 'up');
-console.log(`${requests} requests, ${failed} failed with a 5xx; the one that met a lock got ${refused.status}`);
+console.log(`${requests} requests, ${failed} failed with a 5xx (some must: they met a lock)`);
 console.log(`${seen.length} targets, ${down.length} not up; ${queries.length} queries, ${empty.length} without data`);
 if (!hasK6) console.log('k6 is not installed: its dashboard was left out');
 for (const [{ where, expr }] of empty) console.error(`NO DATA: ${where}: ${expr}`);
-process.exit(empty.length + down.length > 0 || refused.status !== 503 ? 1 : 0);
+process.exit(empty.length + down.length > 0 || failed === 0 ? 1 : 0);

@@ -1,65 +1,32 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { freePort, listenAnywhere, until } from '../support/servers.ts';
+import { type Clone, makeClone } from '../support/clone.ts';
+import { listenAnywhere, until } from '../support/servers.ts';
 import { json, sendJson } from '../support/stack.ts';
 
-const repository = path.join(import.meta.dirname, '../../..');
-// Inside the clone, so that the npm packages can be linked instead of copied.
-const parent = path.join(repository, '.data');
-let clone: string;
-let environment: NodeJS.ProcessEnv;
+let clone: Clone;
 let url: string;
+const script: Clone['script'] = (...command) => clone.script(...command);
 
 beforeAll(async () => {
-  mkdirSync(parent, { recursive: true });
-  clone = mkdtempSync(path.join(parent, 'test clone '));
-  const made = ['.git', '.data', '.env', 'backend/node_modules', 'backend/dist', 'backend/coverage'];
-  const exclude = made.map((each) => `--exclude=./${each}`).join(' ');
-  execFileSync('sh', ['-c', `tar -c ${exclude} . | tar -x -C "$0"`, clone], { cwd: repository });
-  execFileSync('cp', ['-al', 'backend/node_modules', path.join(clone, 'backend/')], { cwd: repository });
-  const base = await freePort();
-  environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    HTTP_PORT: `${base}`,
-    NGINX_STATUS_PORT: `${await freePort()}`,
-    POSTGRES_PORT: `${await freePort()}`,
-    REDIS_PORT: `${await freePort()}`,
-    TRAFFIC_PORT_BASE: `${base - 20}`,
-    DEBUG_PORT_BASE: `${base - 40}`,
-  };
-  url = `http://127.0.0.1:${base}`;
+  clone = await makeClone();
+  url = clone.url;
 }, 60_000);
-afterAll(() => {
-  script('stop.sh', '--volumes');
-  rmSync(clone, { recursive: true, force: true });
-});
+afterAll(() => clone.remove());
 
-function script(...command: string[]): string {
-  const [name, ...args] = command as [string];
-  return execFileSync(`./${name}`, args, {
-    cwd: clone,
-    env: environment,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
 const names = async (count: number) => {
   const seen: string[] = [];
   for (let n = 0; n < count; n++) seen.push((await json(await fetch(`${url}/ping`))).instance);
   return seen;
 };
 const pidOf = async (replica: number) =>
-  /process_start_time_seconds\{.*\} (\d+)/.exec(
-    await (await fetch(`http://127.0.0.1:${Number(environment.DEBUG_PORT_BASE) + replica}/metrics`)).text(),
-  )?.[1];
+  /process_start_time_seconds\{.*\} (\d+)/.exec(await (await fetch(`${clone.debugUrl(replica)}/metrics`)).text())?.[1];
 
 test('the first start makes .env with secrets for its owner only, and everything healthy', async () => {
   expect(script('start.sh', '--native')).toMatch(/Made \.env .*backend-2 +healthy.*nginx +healthy.*Ready/s);
-  expect(statSync(path.join(clone, '.env')).mode & 0o777).toBe(0o600);
+  expect(statSync(path.join(clone.folder, '.env')).mode & 0o777).toBe(0o600);
   const [first, second, ...rest] = await names(20);
   expect(new Set([first, second])).toEqual(new Set(['backend-1', 'backend-2']));
   expect(rest).toEqual(Array.from({ length: 18 }, (_, n) => (n % 2 === 0 ? first : second)));
@@ -67,7 +34,7 @@ test('the first start makes .env with secrets for its owner only, and everything
   expect(created.status).toBe(201);
 }, 120_000);
 
-const envFile = () => path.join(clone, '.env');
+const envFile = () => path.join(clone.folder, '.env');
 const setting = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(readFileSync(envFile(), 'utf8'))?.[1];
 const clear = (token?: string) =>
   fetch(`${url}/cache/clear`, { method: 'POST', headers: { Authorization: `Bearer ${token}` } });
@@ -125,7 +92,7 @@ test('a setting that a newer version brings is added to .env, a secret with a va
 }, 60_000);
 
 test('bad arguments and an occupied port are named, and nothing is changed', async () => {
-  const failing = (...command: string[]) => {
+  const failing = (...command: Parameters<Clone['script']>) => {
     try {
       return script(...command);
     } catch (error) {
@@ -138,9 +105,10 @@ test('bad arguments and an occupied port are named, and nothing is changed', asy
   expect(failing('start.sh', '--docker')).toMatch(/running the other way|no Docker/);
   const other = createServer().unref();
   const port = await listenAnywhere(other);
-  environment = { ...environment, HTTP_PORT: `${port}` };
+  const { environment } = clone;
+  clone.environment = { ...environment, HTTP_PORT: `${port}` };
   expect(failing('start.sh')).toMatch(new RegExp(`port ${port} is in use by .*HTTP_PORT`));
-  environment = { ...environment, HTTP_PORT: new URL(url).port };
+  clone.environment = environment;
   other.close();
   expect(script('start.sh', 'status')).toMatch(/nginx +healthy/);
   expect(new Set(await names(3)).size).toBe(3);

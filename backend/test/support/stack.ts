@@ -50,6 +50,7 @@ export async function launchReplica(
   postgres: Postgres,
   redis: RedisServer,
   port?: number,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Replica> {
   const [traffic, debug] = [port ?? (await freePort()), await freePort()];
   const log = path.join(temporaryFolder(name), 'log');
@@ -60,8 +61,9 @@ export async function launchReplica(
     DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
     REDIS_URL: redis.url,
     ADMIN_TOKEN: 'the-administrator',
+    ...settings,
   };
-  const server = run(process.execPath, ['src/server.ts'], {
+  const server = run(process.execPath, ['--import', './src/tracing.ts', 'src/server.ts'], {
     cwd: backend,
     log,
     port: traffic,

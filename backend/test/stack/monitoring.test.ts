@@ -1,0 +1,222 @@
+/** The whole stack with its own Prometheus, as start.sh starts it: what is drawn, recorded and alerted on must be there. */
+import { execFile, execFileSync } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type Clone, makeClone, repository } from '../support/clone.ts';
+import {
+  panelQueries,
+  type Query,
+  ruleQueries,
+  seriesOf,
+  targets,
+  value,
+  values,
+  withoutFilter,
+} from '../support/prometheus.ts';
+import { until } from '../support/servers.ts';
+import { startLoad } from '../support/smoke-load.ts';
+import { json, sendJson } from '../support/stack.ts';
+
+let clone: Clone;
+let prometheus: string;
+
+beforeAll(async () => {
+  clone = await makeClone({
+    LIMIT_RATE: '100000r/s',
+    LIMIT_BURST: '50000',
+    LIMIT_CONNECTIONS: '1000',
+    LOG_LEVEL: 'warn',
+  });
+  prometheus = clone.prometheus;
+  clone.script('start.sh', '--native');
+}, 120_000);
+afterAll(() => clone.remove());
+
+const allUp = async () => {
+  const seen = await targets(prometheus);
+  return seen.length > 0 && seen.every(({ health }) => health === 'up');
+};
+
+test('every target is up', async () => {
+  await until('all targets up', allUp, undefined, 60);
+  const names = (await targets(prometheus)).map(({ name }) => name).sort();
+  const replicas = ['backend/backend-1', 'backend/backend-2'];
+  expect(names).toEqual([
+    ...replicas,
+    'edge/nginx',
+    'nginx/nginx',
+    'node/node',
+    'postgres/postgres',
+    'prometheus/prometheus',
+    'redis/redis',
+  ]);
+});
+
+test('every query of every panel and every rule gives data', async () => {
+  const load = startLoad(clone.url);
+  // Readers of the tasks wait for the lock until they give up: for the panel of exceptions.
+  const lock = ['shell', 'postgres', '-c', 'begin; lock table tasks; select pg_sleep(5); commit'];
+  const locked = promisify(execFile)('./start.sh', lock, { cwd: clone.folder, env: clone.environment });
+  // k6's own dashboard needs k6, which no package brings: .ci/telemetry looks at it where k6 is installed.
+  const files = readdirSync(path.join(repository, 'monitoring/grafana/dashboards')).filter(
+    (file) => file !== 'k6.json',
+  );
+  const queries = [...panelQueries(files), ...(await ruleQueries(prometheus))];
+  expect(files).toHaveLength(6);
+  const counts = await seriesOf(prometheus, queries);
+  await locked;
+  expect((await load.stop()).failed).toBeGreaterThan(0);
+  expect([...counts].filter(([, count]) => count === 0).map(([{ where }]) => where)).toEqual([]);
+}, 200_000);
+
+test('a misspelt metric, in a panel or in an alert, would be noticed', async () => {
+  const misspelt = (expr: string): Query => ({ where: 'here', expr });
+  const good = misspelt(withoutFilter('up{job="backend"} == 0'));
+  const bad = [misspelt('sum(rate(http_request_total[1m]))'), misspelt(withoutFilter('pg_upp == 0'))];
+  const counts = await seriesOf(prometheus, [good, ...bad], 0);
+  expect([...counts.values()]).toEqual([2, 0, 0]);
+});
+
+test('cart additions are inserts, checkouts are updates, as Prometheus has them', async () => {
+  const COUNTERS = {
+    additions: 'sum(ecommerce_cart_additions_total)',
+    inserts: 'sum(pg_stat_user_tables_n_tup_ins{relname="order_items"})',
+    checkouts: 'sum(ecommerce_orders_total)',
+    updates: 'sum(pg_stat_user_tables_n_tup_upd{relname="orders"})',
+  };
+  const read = async () =>
+    Object.fromEntries(
+      await Promise.all(Object.entries(COUNTERS).map(async ([n, q]) => [n, await value(prometheus, q)])),
+    );
+  await sleep(12_000); // what earlier tests did has been scraped
+  const before = await read();
+  const customer = { name: 'Ana', email: 'ana@example.com', address: 'Rua 1' };
+  let [added, closed] = [0, 0];
+  const shopper = async (n: number) => {
+    const { id } = await json(await sendJson('POST', `${clone.url}/carts`, undefined));
+    const items = Array.from({ length: 10 }, (_, k) => ({
+      product_id: k === 9 ? 999_999 : ((n + k) % 10) + 1,
+      quantity: 1,
+    }));
+    const answers = await Promise.all(items.map((item) => sendJson('POST', `${clone.url}/carts/${id}/items`, item)));
+    added += answers.filter(({ status }) => status === 201).length;
+    if (n % 3 === 0) return;
+    const checkouts = [1, 2].map(() => sendJson('POST', `${clone.url}/carts/${id}/checkout`, customer));
+    closed += (await Promise.all(checkouts)).filter(({ status }) => status === 200).length;
+  };
+  await Promise.all(Array.from({ length: 60 }, (_, n) => shopper(n)));
+  const expected = {
+    additions: (before.additions ?? 0) + added,
+    inserts: (before.inserts ?? 0) + added,
+    checkouts: (before.checkouts ?? 0) + closed,
+    updates: (before.updates ?? 0) + closed,
+  };
+  expect([added, closed]).toEqual([540, 40]);
+  // PostgreSQL publishes its counts when a connection has been idle for a moment, Prometheus scrapes every 10 s.
+  let after = await read();
+  for (let n = 0; n < 60 && JSON.stringify(after) !== JSON.stringify(expected); n++) {
+    await sleep(1000);
+    after = await read();
+  }
+  expect(after).toEqual(expected);
+  // Both replicas took part.
+  const shares = await values(prometheus, 'sum by (instance) (ecommerce_cart_additions_total) > 0');
+  expect(shares.size).toBe(2);
+}, 200_000);
+
+test('100,000 requests for unknown paths and random ids add not one series', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+  const statuses = new Map<number, number>();
+  const send = (url: string, method: string) =>
+    new Promise<void>((resolve, reject) => {
+      request(url, { method, agent }, (answer) => {
+        answer.resume().once('end', resolve);
+        statuses.set(answer.statusCode ?? 0, (statuses.get(answer.statusCode ?? 0) ?? 0) + 1);
+      })
+        .once('error', reject)
+        .end();
+    });
+  const direct = [clone.debugUrl(1), clone.debugUrl(2)];
+  const KINDS: ((n: number) => Promise<void>)[] = [
+    () => send(`${clone.url}/items/${randomUUID()}`, 'GET'),
+    () => send(`${clone.url}/tasks/${randomBytes(3).readUIntBE(0, 3)}`, 'DELETE'),
+    () => send(`${clone.url}/${randomUUID()}`, 'GET'),
+    (n) => send(`${direct[n % 2]}/${randomBytes(6).toString('hex')}/${randomUUID()}`, 'GET'),
+    (n) => send(`${direct[n % 2]}/kv?key=${randomUUID()}&${randomUUID()}=1`, 'GET'),
+    // The methods that Node accepts and no route knows share one label.
+    (n) =>
+      send(`${direct[n % 2]}/${randomUUID()}`, ['PROPFIND', 'PURGE', 'MKCOL', 'SEARCH', 'REPORT'][n % 5] as string),
+  ];
+  const series = async () => {
+    const pages = await Promise.all(direct.map(async (url) => (await fetch(`${url}/metrics`)).text()));
+    return pages.map((page) => page.split('\n').filter((line) => !line.startsWith('#')).length);
+  };
+  const burst = async (count: number) => {
+    let sent = 0;
+    const client = async () => {
+      for (let n = sent++; n < count; n = sent++)
+        await (KINDS[Math.trunc(n / 4) % KINDS.length] as (n: number) => Promise<void>)(n);
+    };
+    await Promise.all(Array.from({ length: 32 }, client));
+  };
+  await burst(200); // each kind once on each replica: their series are there
+  await series(); // and that of this page
+  const before = await series();
+  statuses.clear();
+  await burst(100_000);
+  expect(await series()).toEqual(before);
+  expect([...statuses.values()].reduce((sum, count) => sum + count)).toBe(100_000);
+  expect([...statuses.keys()].filter((status) => status === 429 || status >= 500)).toEqual([]);
+  agent.destroy();
+}, 300_000);
+
+test('Prometheus scrapes a replica that is added, without a restart', async () => {
+  const started = () => value(prometheus, 'process_start_time_seconds{job="prometheus"}');
+  const before = await started();
+  clone.script('start.sh', '--replicas', '3');
+  const names = async () => (await targets(prometheus)).map(({ name }) => name);
+  await until('backend-3', async () => (await names()).includes('backend/backend-3') && (await allUp()), undefined, 60);
+  expect(await started()).toBe(before);
+}, 120_000);
+
+test("the exporters' users can read statistics and nothing else", () => {
+  const password = (name: string) =>
+    new RegExp(`^${name}=(.*)$`, 'm').exec(readFileSync(`${clone.folder}/.env`, 'utf8'))?.[1];
+  const redis = (...command: string[]) =>
+    execFileSync('redis-cli', ['-p', `${clone.environment.REDIS_PORT}`, '--user', 'metrics', ...command], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, REDISCLI_AUTH: password('REDIS_METRICS_PASSWORD') },
+    });
+  expect(redis('info', 'memory')).toMatch(/used_memory:/);
+  for (const command of [['get', 'c:v:tasks'], ['keys', '*'], ['flushall'], ['config', 'get', '*'], ['acl', 'list']]) {
+    expect(redis(...command)).toMatch(/NOPERM/);
+  }
+  const postgres = (sql: string) =>
+    execFileSync('psql', ['-At', '-c', sql], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        PGHOST: '127.0.0.1',
+        PGPORT: clone.environment.POSTGRES_PORT,
+        PGUSER: 'tandem_metrics',
+        PGDATABASE: 'tandem',
+        PGPASSWORD: password('DATABASE_METRICS_PASSWORD'),
+      },
+    });
+  expect(Number(postgres("select n_tup_ins from pg_stat_user_tables where relname = 'order_items'"))).toBeGreaterThan(
+    500,
+  );
+  const tables = postgres("select relname from pg_stat_user_tables where schemaname = 'public'").trim().split('\n');
+  expect(tables).toEqual(
+    expect.arrayContaining(['items', 'kv', 'tasks', 'users', 'transactions', 'orders', 'order_items']),
+  );
+  for (const table of tables) {
+    expect(() => postgres(`select * from ${table} limit 1`)).toThrow(/permission denied/);
+    expect(() => postgres(`delete from ${table}`)).toThrow(/permission denied/);
+  }
+});

@@ -1,0 +1,67 @@
+/** A copy of this clone in which start.sh and stop.sh run in the native way, on ports of its own. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { freePort } from './servers.ts';
+
+export const repository = path.join(import.meta.dirname, '../../..');
+// Inside the clone, so that the npm packages can be linked instead of copied.
+const parent = path.join(repository, '.data');
+
+export interface Clone {
+  readonly folder: string;
+  /** Of the scripts; a test may change it. */
+  environment: NodeJS.ProcessEnv;
+  /** The edge. */
+  readonly url: string;
+  readonly prometheus: string;
+  debugUrl(replica: number): string;
+  /** Runs one of the scripts. @throws when it fails, with its `stderr` */
+  script(...command: [name: string, ...args: string[]]): string;
+  /** Stops what runs in it and removes it. */
+  remove(): void;
+}
+
+export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone> {
+  mkdirSync(parent, { recursive: true });
+  const folder = mkdtempSync(path.join(parent, 'test clone '));
+  const made = ['.git', '.data', '.env', 'backend/node_modules', 'backend/dist', 'backend/coverage'];
+  const exclude = made.map((each) => `--exclude=./${each}`).join(' ');
+  execFileSync('sh', ['-c', `tar -c ${exclude} . | tar -x -C "$0"`, folder], { cwd: repository });
+  execFileSync('cp', ['-al', 'backend/node_modules', path.join(folder, 'backend/')], { cwd: repository });
+  const base = await freePort();
+  const debugPorts = base - 40;
+  const prometheusPort = await freePort();
+  const clone: Clone = {
+    folder,
+    environment: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      HTTP_PORT: `${base}`,
+      NGINX_STATUS_PORT: `${await freePort()}`,
+      POSTGRES_PORT: `${await freePort()}`,
+      REDIS_PORT: `${await freePort()}`,
+      PROMETHEUS_PORT: `${prometheusPort}`,
+      EXPORTER_PORT_BASE: `${base - 60}`,
+      TRAFFIC_PORT_BASE: `${base - 20}`,
+      DEBUG_PORT_BASE: `${debugPorts}`,
+      ...settings,
+    },
+    url: `http://127.0.0.1:${base}`,
+    prometheus: `http://127.0.0.1:${prometheusPort}`,
+    debugUrl: (replica) => `http://127.0.0.1:${debugPorts + replica}`,
+    script(name, ...args) {
+      return execFileSync(`./${name}`, args, {
+        cwd: folder,
+        env: clone.environment,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+    },
+    remove() {
+      clone.script('stop.sh', '--volumes');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return clone;
+}
