@@ -4,7 +4,8 @@ import type supertest from 'supertest';
 import { apiRoutes } from '../src/app.ts';
 import { probeRoutes } from '../src/features/health/health.routes.ts';
 import { createMetrics } from '../src/platform/metrics/metrics.ts';
-import { asAdmin, expectProblem, sample, useApi } from './support/api.ts';
+import { asAdmin, expectProblem, useApi } from './support/api.ts';
+import { sample } from './support/sample.ts';
 
 const api = useApi();
 const ABSENT = '00000000-0000-4000-8000-000000000000';

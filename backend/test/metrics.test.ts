@@ -5,7 +5,8 @@ import { createApps } from '../src/app.ts';
 import type { Deps } from '../src/platform/deps.ts';
 import { createMetrics } from '../src/platform/metrics/metrics.ts';
 import { VERSION } from '../src/platform/version.ts';
-import { ADMIN_TOKEN, connect, databaseUrl, sample, useApi } from './support/api.ts';
+import { ADMIN_TOKEN, connect, databaseUrl, useApi } from './support/api.ts';
+import { sample } from './support/sample.ts';
 import { listenAnywhere, until } from './support/servers.ts';
 
 const api = useApi();

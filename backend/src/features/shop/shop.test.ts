@@ -1,7 +1,8 @@
 import { jest } from '@jest/globals';
 import { sql } from 'kysely';
 import { Registry } from 'prom-client';
-import { asAdmin, connect, expectProblem, sample, useApi } from '../../../test/support/api.ts';
+import { asAdmin, connect, expectProblem, useApi } from '../../../test/support/api.ts';
+import { sample } from '../../../test/support/sample.ts';
 import { until } from '../../../test/support/servers.ts';
 import { countActiveCarts } from './carts.repository.ts';
 import { createShopMetrics } from './shop.metrics.ts';
