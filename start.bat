@@ -13,6 +13,8 @@ echo Made .env with random secrets.
 for /f "usebackq eol=# tokens=1,* delims==" %%a in (".env") do (
   if "%%a"=="HTTP_PORT" if not defined HTTP_PORT set "HTTP_PORT=%%b"
   if "%%a"=="DEBUG_PORT_BASE" if not defined DEBUG_PORT_BASE set "DEBUG_PORT_BASE=%%b"
+  if "%%a"=="PROMETHEUS_PORT" if not defined PROMETHEUS_PORT set "PROMETHEUS_PORT=%%b"
+  if "%%a"=="GRAFANA_PORT" if not defined GRAFANA_PORT set "GRAFANA_PORT=%%b"
   if "%%a"=="REPLICAS" if not defined REPLICAS set "REPLICAS=%%b"
 )
 if not "%REPLICAS%"=="2" (echo REPLICAS=%REPLICAS%: only 2 work here; for other numbers use WSL: wsl ./start.sh & exit /b 1)
@@ -30,3 +32,4 @@ exit /b 2
 docker compose up -d --build --remove-orphans --wait || (echo Not everything became healthy: start.bat logs & exit /b 1)
 echo Ready: http://localhost:%HTTP_PORT%   documentation http://localhost:%HTTP_PORT%/docs
 echo Replicas: http://localhost:%DEBUG_PORT_1%   http://localhost:%DEBUG_PORT_2%
+echo Prometheus: http://localhost:%PROMETHEUS_PORT%   Grafana: http://localhost:%GRAFANA_PORT% (user admin, password: GRAFANA_PASSWORD in .env)

@@ -187,9 +187,9 @@ print_urls() {
     [ "$HTTP_PORT" = 80 ] || base=$base:$HTTP_PORT
     for ((i = 1; i <= REPLICAS; i++)); do debug="$debug http://localhost:$((DEBUG_PORT_BASE + i))"; done
     say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')):"
-    say "  API       $base        documentation  $base/docs"
-    say "  replicas $debug   (debug ports: /metrics, /health/ready)"
-    say "  metrics   http://localhost:$PROMETHEUS_PORT (Prometheus: targets, alerts)"
-    [ "$WAY" = native ] || say "  dashboards http://localhost:$GRAFANA_PORT (Grafana: admin, GRAFANA_PASSWORD of .env)"
-    case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin   http://localhost:$PGADMIN_PORT" ;; esac
+    say "  API         $base   documentation: $base/docs"
+    say "  replicas   $debug   (debug ports: /metrics, /health/ready)"
+    say "  Prometheus  http://localhost:$PROMETHEUS_PORT   targets, alerts; what they mean: docs/operations.md"
+    [ "$WAY" = native ] || say "  Grafana     http://localhost:$GRAFANA_PORT   dashboards; user admin, password: GRAFANA_PASSWORD in .env"
+    case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin     http://localhost:$PGADMIN_PORT" ;; esac
 }

@@ -71,6 +71,7 @@ async function manyConnections() {
 const FAULTS: [what: string, make: () => unknown, alerts: string[]][] = [
   ['a replica is gone', without('backend-1'), ['ReplicaDown backend-1']],
   ['an exporter is gone', without('redis-exporter'), ['TargetDown redis']],
+  ['Nginx is gone', without('nginx'), ['NginxDown nginx', 'TargetDown nginx']],
   ['PostgreSQL is full of connections', manyConnections, ['PostgresConnectionsNearLimit']],
   ['Redis is gone', without('redis'), ['RedisDown redis', 'CacheErrors backend-1', 'CacheErrors backend-2']],
   [
