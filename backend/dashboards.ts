@@ -11,9 +11,15 @@ interface Panel {
   title: string;
   type: 'timeseries' | 'stat' | 'table' | 'heatmap' | 'alertlist';
   width: number;
+  height?: number;
   unit: string;
   help?: string;
   stack: boolean;
+  min: number | null;
+  /** Colour: the value from which on it is shown; null for the lowest. */
+  colors: Record<string, number | null>;
+  /** What stands there when there is no data. */
+  none?: string;
   /** Legend: PromQL. */
   queries: Record<string, string>;
 }
@@ -39,7 +45,11 @@ const source = Joi.array().items({
       title: text,
       type: Joi.string().valid('timeseries', 'stat', 'table', 'heatmap', 'alertlist').default('timeseries'),
       width: Joi.number().integer().min(3).max(24).default(8),
+      height: Joi.number().integer().min(2).max(24),
       unit: Joi.string().default('short'),
+      min: Joi.number().allow(null).default(0),
+      colors: Joi.object().pattern(Joi.string(), Joi.number().allow(null)).default({ text: null }),
+      none: Joi.string(),
       help: Joi.string(),
       stack: Joi.boolean().default(false),
       queries: Joi.object()
@@ -53,15 +63,24 @@ const DATASOURCE = { type: 'prometheus', uid: 'prometheus' };
 const COLUMNS = 24;
 const HEIGHT: Record<Panel['type'], number> = { timeseries: 8, stat: 4, table: 6, heatmap: 8, alertlist: 8 };
 
+const heightOf = ({ type, height }: Panel) => height ?? HEIGHT[type];
+
 /** What a panel of this type needs besides its queries. */
-function look({ type, stack, unit }: Panel): object {
+function look({ type, stack, unit, min, colors, none }: Panel): object {
   const custom = {
     lineWidth: 1,
     fillOpacity: stack ? 30 : 8,
     showPoints: 'never',
     stacking: { mode: stack ? 'normal' : 'none', group: 'A' },
   };
-  const defaults = { unit, ...(type === 'timeseries' && { custom }) };
+  const steps = Object.entries(colors).map(([color, value]) => ({ color, value }));
+  const defaults = {
+    unit,
+    // Grafana's own default turns every value red from 80 on.
+    thresholds: { mode: 'absolute', steps },
+    ...(none && { noValue: none }),
+    ...(type === 'timeseries' && { custom, ...(min !== null && { min }) }),
+  };
   const options = {
     timeseries: {
       legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
@@ -89,7 +108,13 @@ function look({ type, stack, unit }: Panel): object {
       stateFilter: { firing: true, pending: true, noData: false, normal: false, error: true },
     },
   }[type];
-  return { fieldConfig: { defaults, overrides: [] }, options };
+  // An instant query brings its time and its value (1) along.
+  const organize = { id: 'organize', options: { excludeByName: { Time: true, Value: true } } };
+  return {
+    fieldConfig: { defaults, overrides: [] },
+    options,
+    ...(type === 'table' && { transformations: [organize] }),
+  };
 }
 
 function targets({ type, queries }: Panel): object[] {
@@ -101,6 +126,8 @@ function targets({ type, queries }: Panel): object[] {
     legendFormat,
     ...(instant ? { instant: true, range: false } : { range: true }),
     ...((type === 'heatmap' || type === 'table') && { format: type }),
+    // A column for each minute, of the requests of that minute.
+    ...(type === 'heatmap' && { interval: '1m' }),
   }));
 }
 
@@ -129,12 +156,12 @@ function panelsOf(rows: Row[]): object[] {
         title: panel.title,
         ...(panel.help && { description: panel.help }),
         datasource: DATASOURCE,
-        gridPos: { x, y, w: panel.width, h: HEIGHT[panel.type] },
+        gridPos: { x, y, w: panel.width, h: heightOf(panel) },
         targets: targets(panel),
         ...look(panel),
       });
       x += panel.width;
-      height = Math.max(height, HEIGHT[panel.type]);
+      height = Math.max(height, heightOf(panel));
     }
     y += height;
   }
@@ -166,7 +193,19 @@ const toGrafana = ({ uid, title, rows }: Dashboard) => ({
   time: { from: 'now-15m', to: 'now' },
   timezone: 'browser',
   // The other dashboards, as buttons that keep the time range.
-  links: [{ type: 'dashboards', tags: ['tandem'], title: '', asDropdown: false, keepTime: true, includeVars: false }],
+  links: [
+    {
+      type: 'dashboards',
+      tags: ['tandem'],
+      title: '',
+      icon: 'dashboard',
+      tooltip: '',
+      asDropdown: false,
+      targetBlank: false,
+      keepTime: true,
+      includeVars: false,
+    },
+  ],
   templating: { list: rows.some(({ repeat }) => repeat) ? [replicaVariable] : [] },
   annotations: { list: [] },
   panels: panelsOf(rows),

@@ -110,7 +110,7 @@ docker_converge() {
     if wait "$UP_PID"; then
         UP_PID=''
         [ $# = 0 ] || return 0
-        if compose up "${options[@]}" --wait-timeout 90 --no-deps grafana >"$log" 2>&1 9>&-; then
+        if compose up "${options[@]}" --wait-timeout 75 --no-deps grafana >"$log" 2>&1 9>&-; then
             printf '  %-18s healthy\n' grafana
         else
             warn "  grafana            not healthy: there are no dashboards (./start.sh logs grafana); everything else runs"

@@ -265,7 +265,7 @@ native_monitoring_programs() {
                 command="$command --storage.tsdb.retention.size=1GB --web.enable-remote-write-receiver" ;;
             nginx-exporter) command="prometheus-nginx-exporter --nginx.scrape-uri=http://127.0.0.1:$NGINX_STATUS_PORT/nginx_status" ;;
             redis-exporter)
-                command="prometheus-redis-exporter --redis.addr=redis://127.0.0.1:$REDIS_PORT --config-command=-"
+                command="prometheus-redis-exporter --redis.addr=redis://127.0.0.1:$REDIS_PORT --config-command=- --connection-timeout=3s"
                 lines="REDIS_USER=metrics"$'\n'"REDIS_PASSWORD=$REDIS_METRICS_PASSWORD" ;;
             postgres-exporter)
                 command=prometheus-postgres-exporter

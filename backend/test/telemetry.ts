@@ -31,6 +31,7 @@ if (hasK6) {
         ...process.env,
         BASE_URL: url,
         K6_PROMETHEUS_RW_SERVER_URL: `${prometheus}/api/v1/write`,
+        K6_PROMETHEUS_RW_STALE_MARKERS: 'true', // else the run would seem to go on for five minutes
         K6_PROMETHEUS_RW_TREND_STATS: 'p(50),p(95),p(99)',
       },
     },

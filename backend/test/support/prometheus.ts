@@ -51,7 +51,12 @@ export async function targets(prometheus: string): Promise<Target[]> {
 }
 
 /** What Grafana would put in place of its own variables at the shortest time range. */
-const VARIABLES: Record<string, string> = { $__rate_interval: '40s', $__range: '5m', $replica: 'backend-1' };
+const VARIABLES: Record<string, string> = {
+  $__rate_interval: '40s',
+  $__interval: '1m',
+  $__range: '5m',
+  $replica: 'backend-1',
+};
 
 export function panelQueries(files = readdirSync(DASHBOARDS)): Query[] {
   return files.flatMap((file) => {
