@@ -20,14 +20,16 @@ usage() {
       --native       plain processes on this machine                 Docker if it answers, else native)
       --dev          replicas run from backend/src and restart when a file changes; a start without it ends that
 ./start.sh status               state of each service; exit code 0 when all are healthy
-./start.sh logs [service] [-f]  the last 100 lines; -f goes on
-./start.sh restart [service]    restart one service, or all
+./start.sh logs [service] [-f] [--all]
+                                the last 100 lines, or all of them; -f goes on
+./start.sh restart [service...] restart some services, or all
 ./start.sh kill <backend-N>     kill a replica without warning, to watch the others take over; it comes back by itself
 ./start.sh rebuild              build again and replace the replicas, one after the other
 ./start.sh seed [--reset]       the five clients of the Rinha load test (/clientes/1 to 5); --reset deletes their
                                 transactions and sets their balances to 0
 ./start.sh shell <service> [argument...]
-                                postgres: psql; redis: redis-cli; others: a shell with the service's environment
+                                postgres: psql; redis: redis-cli; backend-N, migrate: a shell with the service's
+                                environment; others: a shell, if they have one
 ./stop.sh [--volumes]           stop; data stays unless --volumes is given
 
 Services: nginx, backend-1 ... backend-N, postgres, redis, migrate, prometheus, nginx-exporter, redis-exporter,
@@ -101,7 +103,7 @@ if [ "$COMMAND" = seed ]; then
     case ${arguments[*]-} in '' | --reset) ;; *) die "seed takes --reset, or nothing" ;; esac
 elif [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
     for service in "${arguments[@]}"; do
-        [ "$service" = -f ] && [ "$COMMAND" = logs ] && continue
+        case $COMMAND$service in logs-f | logs--all) continue ;; esac
         "${WAY}_services" | grep -Fx -e "$service" >/dev/null || die "no such service: $service. There are: $("${WAY}_services" | tr '\n' ' ')"
         [ "$COMMAND" != shell ] || break
     done

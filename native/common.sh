@@ -92,6 +92,7 @@ read_env() {
             *_PASSWORD | *_TOKEN) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
             LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
             REDIS_MAXMEMORY) [[ ${!name} =~ ^[0-9]+([kmg]b?)?$ ]] || die "REDIS_MAXMEMORY=$REDIS_MAXMEMORY is no size such as 64mb: see .env" ;;
+            OTEL_EXPORTER_OTLP_ENDPOINT) [[ ${!name} =~ ^(https?://.+)?$ ]] || die "OTEL_EXPORTER_OTLP_ENDPOINT=${!name} does not begin with http:// or https://: see .env" ;;
             LIMIT_RATE) [[ ${!name} =~ ^[1-9][0-9]*r/[sm]$ ]] || die "LIMIT_RATE=$LIMIT_RATE is no rate such as 1000r/s: see .env" ;;
             *_PORT | *_PORT_BASE | DATABASE_POOL_MAX | POSTGRES_MAX_CONNECTIONS | LIMIT_BURST | LIMIT_CONNECTIONS)
                 case ${!name} in '' | *[!0-9]* | ??????*) die "$name=${!name} is not a number: see .env" ;; esac ;;
@@ -189,7 +190,7 @@ print_urls() {
     say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')):"
     say "  API         $base   documentation: $base/docs"
     say "  replicas   $debug   (debug ports: /metrics, /health/ready)"
-    say "  Prometheus  http://localhost:$PROMETHEUS_PORT   targets, alerts; what they mean: docs/operations.md"
+    say "  Prometheus  http://localhost:$PROMETHEUS_PORT$([ "$WAY" = docker ] || echo /classic)/alerts   what they mean: docs/operations.md"
     [ "$WAY" = native ] || say "  Grafana     http://localhost:$GRAFANA_PORT   dashboards; user admin, password: GRAFANA_PASSWORD in .env"
     case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin     http://localhost:$PGADMIN_PORT" ;; esac
 }

@@ -152,7 +152,11 @@ docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; dock
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.
 docker_kill() { compose exec -T "$1" sh -c 'kill -KILL -1'; }
 docker_seed() { compose exec -T backend-1 node --enable-source-maps "$(program_file seed)" "$@"; }
-docker_logs() { compose logs --tail 100 "$@"; }
+docker_logs() {
+    local tail=100 rest=() each
+    for each; do if [ "$each" = --all ]; then tail=all; else rest+=("$each"); fi; done
+    compose logs --tail "$tail" ${rest[@]+"${rest[@]}"}
+}
 docker_shell() {
     # shellcheck disable=SC2016 # for the shell in the container
     local service=$1 tty='' psql='PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U postgres tandem "$@"'; shift

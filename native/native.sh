@@ -271,7 +271,7 @@ native_monitoring_programs() {
                 command=prometheus-postgres-exporter
                 # Debian 12's has no statistics of tables of its own.
                 "$command" --help 2>&1 | grep -q stat_user_tables || command="$command --extend.query-path=etc/postgres-tables.yml"
-                lines="DATA_SOURCE_URI=127.0.0.1:$POSTGRES_PORT/tandem?sslmode=disable"$'\n'"DATA_SOURCE_USER=tandem_metrics"
+                lines="DATA_SOURCE_URI=127.0.0.1:$POSTGRES_PORT/tandem?sslmode=disable&application_name=postgres-exporter"$'\n'"DATA_SOURCE_USER=tandem_metrics"
                 lines="$lines"$'\n'"DATA_SOURCE_PASS=$DATABASE_METRICS_PASSWORD" ;;
             node-exporter)
                 command="prometheus-node-exporter --collector.disable-defaults --collector.cpu --collector.meminfo --collector.loadavg --collector.filesystem" ;;
@@ -325,6 +325,7 @@ native_nginx() {
 native_monitoring() {
     local folder=$SERVICES/prometheus/etc before
     before=$(checksum_files "$folder" 2>/dev/null) || true
+    promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "Prometheus refuses its configuration or rules"; }
     mkdir -p "$folder"
     cp "$ROOT/native/postgres-tables.yml" "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
     rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
@@ -429,19 +430,21 @@ native_apply() {
 }
 native_rebuild() { native_build force; native_apply; }
 native_restart() {
+    local name
     if [ $# = 0 ]; then native_down; native_apply; return; fi
     [ "$1" != migrate ] || { native_apply; return; }
-    ctl restart "$1" >/dev/null; native_wait "$1"
+    for name; do ctl restart "$name" >/dev/null; native_wait "$name"; done
 }
 native_kill() { ctl signal KILL "$1" >/dev/null; }
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
 native_logs() {
-    local follow='' files=() name
+    local follow='' lines=100 files=() name
     case " $* " in *' -f '*) follow=-F ;; esac
-    for name; do [ "$name" = -f ] || files+=("$DATA/logs/$name.log"); done
+    case " $* " in *' --all '*) lines=+1 ;; esac
+    for name; do [ "$name" = -f ] || [ "$name" = --all ] || files+=("$DATA/logs/$name.log"); done
     # shellcheck disable=SC2046 # one word a service
     [ ${#files[@]} -gt 0 ] || for name in $(native_services); do files+=("$DATA/logs/$name.log"); done
-    tail -n 100 ${follow:+"$follow"} "${files[@]}"
+    exec tail -n "$lines" ${follow:+"$follow"} "${files[@]}"
 }
 native_shell() {
     local service=$1; shift

@@ -1,9 +1,19 @@
 /** Traces, as an OpenTelemetry collector receives them. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import path from 'node:path';
-import { listenAnywhere, startNginx, startPostgres, startRedis, until } from '../support/servers.ts';
+import {
+  freePort,
+  listenAnywhere,
+  type Postgres,
+  type RedisServer,
+  startNginx,
+  startPostgres,
+  startRedis,
+  until,
+} from '../support/servers.ts';
 import { type Replica, runMigrations, startReplica } from '../support/stack.ts';
 
 interface Span {
@@ -17,6 +27,8 @@ interface Span {
 }
 const received: Span[] = [];
 let collector: Server;
+let postgres: Postgres;
+let redis: RedisServer;
 let replica: Replica;
 let url: string;
 
@@ -33,7 +45,7 @@ beforeAll(async () => {
     response.setHeader('Content-Type', 'application/json').end('{}');
   });
   const port = await listenAnywhere(collector as never);
-  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   runMigrations(postgres);
   replica = await startReplica('backend-7', postgres, redis, undefined, {
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
@@ -72,6 +84,22 @@ test('probes are no traces, and the last spans are sent before the process ends'
   const routes = received.filter(({ scope }) => scope.endsWith('-http')).map(({ name }) => name);
   expect(routes.some((name) => name.includes('/ping'))).toBe(true);
   expect(routes.filter((name) => /metrics|health/.test(name))).toEqual([]);
+});
+
+test('a collector that is away is said in the log, and harms neither requests nor the end', async () => {
+  const lonely = await startReplica('backend-8', postgres, redis, undefined, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}`,
+  });
+  expect((await fetch(`${lonely.url}/tasks`)).status).toBe(200);
+  await until(
+    'the warning',
+    () => readFileSync(lonely.log, 'utf8').includes('traces were not delivered'),
+    lonely.log,
+    60,
+  );
+  expect((await fetch(`${lonely.url}/tasks`)).status).toBe(200);
+  lonely.signal('SIGTERM');
+  expect(await lonely.exited).toBe(0);
 });
 
 test('without a collector nothing of OpenTelemetry is loaded', () => {

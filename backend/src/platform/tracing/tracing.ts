@@ -1,5 +1,6 @@
 import { register } from 'node:module';
-import { context, propagation, trace } from '@opentelemetry/api';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { context, DiagLogLevel, diag, propagation, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
@@ -10,9 +11,12 @@ import { IORedisInstrumentation } from '@opentelemetry/instrumentation-ioredis';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
+import { createLogger } from '../logger.ts';
 import { VERSION } from '../version.ts';
 
 const PROBES = /^\/(metrics|health\/)/;
+const WARN_INTERVAL_MS = 60_000;
+const FLUSH_MS = 2_000;
 let provider: TracerProvider | undefined;
 
 /**
@@ -21,6 +25,7 @@ let provider: TracerProvider | undefined;
  * it part of the caller's trace.
  */
 export function startTracing(instance: string): void {
+  warnOfErrors(instance);
   // ES modules cannot be changed once they are loaded; these hooks wrap them while they load.
   register('@opentelemetry/instrumentation/hook.mjs', import.meta.url);
   provider = new TracerProvider({
@@ -45,7 +50,21 @@ export function startTracing(instance: string): void {
   });
 }
 
-/** Sends what has not been sent yet. */
+/** A collector that is away must not go unnoticed, nor fill the log: every batch (5 s) would say the same. */
+function warnOfErrors(instance: string): void {
+  const logger = createLogger(instance);
+  let silentUntil = 0;
+  const error = (message: string) => {
+    if (performance.now() < silentUntil) return;
+    silentUntil = performance.now() + WARN_INTERVAL_MS;
+    const reason = /"message":"([^"]+)"/.exec(message)?.[1] ?? message.slice(0, 300); // it comes as the JSON of an Error
+    logger.warn({ reason }, 'traces were not delivered');
+  };
+  const ignore = () => {};
+  diag.setLogger({ error, warn: ignore, info: ignore, debug: ignore, verbose: ignore }, DiagLogLevel.ERROR);
+}
+
+/** Sends what has not been sent yet, unless the collector takes too long: the process must end in time. */
 export async function stopTracing(): Promise<void> {
-  await provider?.shutdown();
+  await Promise.race([provider?.shutdown(), sleep(FLUSH_MS)]);
 }
