@@ -291,6 +291,7 @@ save ""
 appendonly no
 maxmemory $REDIS_MAXMEMORY
 maxmemory-policy volatile-lru
+slowlog-log-slower-than -1
 EOF
 }
 
@@ -433,7 +434,7 @@ native_restart() {
     local name
     if [ $# = 0 ]; then native_down; native_apply; return; fi
     [ "$1" != migrate ] || { native_apply; return; }
-    for name; do ctl restart "$name" >/dev/null; native_wait "$name"; done
+    for name; do ctl restart "$name" >/dev/null || true; native_wait "$name"; done
 }
 native_kill() { ctl signal KILL "$1" >/dev/null; }
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }

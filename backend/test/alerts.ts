@@ -68,10 +68,30 @@ async function manyConnections() {
   return () => Promise.all(clients.map((client) => client.end()));
 }
 
+/** Killed again and again, and brought back each time by the supervisor. */
+async function crashLoop() {
+  for (let n = 0; n < 3; n++) {
+    supervisor('signal', 'KILL', 'backend-2');
+    await sleep(25_000);
+  }
+  return () => {};
+}
+
+/** Nothing of PostgreSQL runs, nothing is refused either. */
+function hangingPostgres() {
+  const server = readFileSync(`${root}/.data/services/postgres/postmaster.pid`, 'utf8').split('\n', 1)[0] as string;
+  const children = execFileSync('pgrep', ['-P', server], { encoding: 'utf8' }).trim().split('\n');
+  const signal = (name: NodeJS.Signals) => {
+    for (const pid of [server, ...children]) process.kill(Number(pid), name);
+  };
+  signal('SIGSTOP');
+  return () => signal('SIGCONT');
+}
+
 const FAULTS: [what: string, make: () => unknown, alerts: string[]][] = [
   ['a replica is gone', without('backend-1'), ['ReplicaDown backend-1']],
   ['an exporter is gone', without('redis-exporter'), ['TargetDown redis']],
-  ['Nginx is gone', without('nginx'), ['NginxDown nginx', 'TargetDown nginx']],
+  ['Nginx is gone', without('nginx'), ['NginxDown nginx']],
   ['PostgreSQL is full of connections', manyConnections, ['PostgresConnectionsNearLimit']],
   ['Redis is gone', without('redis'), ['RedisDown redis', 'CacheErrors backend-1', 'CacheErrors backend-2']],
   [
@@ -79,6 +99,8 @@ const FAULTS: [what: string, make: () => unknown, alerts: string[]][] = [
     lockedTable,
     ['DatabasePoolWaiting backend-1', 'HighLatency backend-1', 'HighErrorRatio backend-1'],
   ],
+  ['a replica crashes three times', crashLoop, ['ReplicaRestarting backend-2']],
+  ['PostgreSQL hangs', hangingPostgres, ['PostgresNotAnswering postgres']],
   ['PostgreSQL is gone', without('postgres'), ['PostgresDown postgres', 'ErrorBudgetBurn 1h']],
   [
     'a replica restarts while PostgreSQL is gone',

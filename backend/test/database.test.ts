@@ -89,7 +89,17 @@ describe('roles', () => {
     for (const table of ['items', 'kv', 'kysely_migration']) {
       await expect(sql`select from ${sql.id(table)}`.execute(metrics)).rejects.toMatchObject({ code: '42501' });
     }
-    await expect(sql`insert into items (title) values ('x')`.execute(metrics)).rejects.toMatchObject({ code: '42501' });
+    for (const forbidden of [
+      sql`insert into items (title) values ('x')`,
+      sql`select lo_create(0)`,
+      sql`select pg_read_file('/etc/hostname')`,
+    ]) {
+      await expect(forbidden.execute(metrics)).rejects.toMatchObject({ code: '42501' });
+    }
+    const elsewhere = connectTo(databaseUrl('postgres', 'tandem_metrics'));
+    await expect(sql`select 1`.execute(elsewhere)).rejects.toMatchObject({ code: '42501' });
+    const limits = sql<{ n: number }>`select rolconnlimit as n from pg_roles where rolname = 'tandem_metrics'`;
+    expect((await limits.execute(metrics)).rows).toEqual([{ n: 5 }]);
   });
 
   test('neither is more than it should be', async () => {

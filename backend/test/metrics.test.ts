@@ -12,6 +12,17 @@ import { listenAnywhere, until } from './support/servers.ts';
 const api = useApi();
 const page = async (replica = 0) => (await api.replicas[replica === 0 ? 0 : 1].debug.get('/metrics')).text;
 
+/** What waits for this table waits until `work` is over, however it ends. */
+async function whileLocked(table: 'items' | 'tasks', work: () => Promise<void>): Promise<void> {
+  const lock = await api.db.startTransaction().execute();
+  try {
+    await sql`lock table ${sql.table(table)}`.execute(lock);
+    await work();
+  } finally {
+    await lock.rollback().execute();
+  }
+}
+
 /** One more replica, with figures and a port of its own. */
 async function another(change: Partial<Deps> = {}) {
   const deps = { ...api.replicas[0].deps, metrics: createMetrics('backend-9'), ...change };
@@ -44,14 +55,14 @@ test('it shows its version, its process, its pool and whether it serves', async 
 });
 
 test('a request is in progress, and its connection in use, while its database makes it wait', async () => {
-  const lock = await api.db.startTransaction().execute();
-  await sql`lock table items`.execute(lock);
-  const reads = Array.from({ length: 12 }, async () => (await api.api.get('/items')).status);
   const labels = { method: 'GET', path: '/items' };
-  await until('all of them', async () => sample(await page(), 'http_requests_in_progress', labels) === 12);
-  await until('the pool', async () => sample(await page(), 'db_pool_waiting') === 2);
-  expect([sample(await page(), 'db_pool_size'), sample(await page(), 'db_pool_idle')]).toEqual([10, 0]);
-  await lock.rollback().execute();
+  let reads: Promise<number>[] = [];
+  await whileLocked('items', async () => {
+    reads = Array.from({ length: 12 }, async () => (await api.api.get('/items')).status);
+    await until('all of them', async () => sample(await page(), 'http_requests_in_progress', labels) === 12);
+    await until('the pool', async () => sample(await page(), 'db_pool_waiting') === 2);
+    expect([sample(await page(), 'db_pool_size'), sample(await page(), 'db_pool_idle')]).toEqual([10, 0]);
+  });
   expect(new Set(await Promise.all(reads))).toEqual(new Set([200]));
   const text = await page();
   expect(sample(text, 'http_requests_in_progress', labels)).toBe(0);
@@ -60,24 +71,23 @@ test('a request is in progress, and its connection in use, while its database ma
 
 test('a client that goes away is counted as 499, and is no longer in progress', async () => {
   const replica = await another();
-  const lock = await api.db.startTransaction().execute();
-  await sql`lock table items`.execute(lock);
   const labels = { method: 'GET', path: '/items' };
-  const client = request(`${replica.url}/items`).on('error', () => {});
-  client.end();
-  await until('the request', async () => sample(await replica.page(), 'http_requests_in_progress', labels) === 1);
-  client.destroy();
-  await until('its end', async () => sample(await replica.page(), 'http_requests_in_progress', labels) === 0);
-  await lock.rollback().execute();
+  const inProgress = async () => sample(await replica.page(), 'http_requests_in_progress', labels);
+  await whileLocked('items', async () => {
+    const client = request(`${replica.url}/items`).on('error', () => {});
+    client.end();
+    await until('the request', async () => (await inProgress()) === 1);
+    client.destroy();
+    await until('its end', async () => (await inProgress()) === 0);
+  });
   expect(sample(await replica.page(), 'http_requests_total', { ...labels, status_code: '499' })).toBe(1);
   replica.close();
 });
 
 test('an exception is counted by the code of what was thrown; a refusal is none', async () => {
-  const lock = await api.db.startTransaction().execute();
-  await sql`lock table tasks`.execute(lock);
-  expect((await api.api.get('/tasks?limit=7')).status).toBe(503);
-  await lock.rollback().execute();
+  await whileLocked('tasks', async () => {
+    expect((await api.api.get('/tasks?limit=7')).status).toBe(503);
+  });
   await api.api.get('/items/not-a-uuid');
   await api.api.get('/nowhere');
   const exceptions = (await page()).split('\n').filter((line) => line.startsWith('http_exceptions_total'));

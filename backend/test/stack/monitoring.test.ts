@@ -215,6 +215,9 @@ test("the exporters' users can read statistics and nothing else", () => {
   expect(tables).toEqual(
     expect.arrayContaining(['items', 'kv', 'tasks', 'users', 'transactions', 'orders', 'order_items']),
   );
+  for (const sql of ['create temporary table mine (id int)', 'select lo_create(0)']) {
+    expect(() => postgres(sql)).toThrow(/permission denied/);
+  }
   for (const table of tables) {
     expect(() => postgres(`select * from ${table} limit 1`)).toThrow(/permission denied/);
     expect(() => postgres(`delete from ${table}`)).toThrow(/permission denied/);

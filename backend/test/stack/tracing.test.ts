@@ -68,12 +68,19 @@ test('a request is one trace through Nginx, Express, PostgreSQL and Redis, and p
 });
 
 test('no span holds what clients sent', async () => {
-  const body = JSON.stringify({ key: 'a-key', value: 'a secret' });
-  const write = await fetch(`${url}/kv`, { method: 'PUT', body, headers: { 'Content-Type': 'application/json' } });
-  expect(write.status).toBe(200);
   const count = received.length;
-  await until('its spans', () => received.length > count + 5);
-  expect(JSON.stringify(received)).not.toContain('a secret');
+  const body = JSON.stringify({ key: 'secret-key', value: 'secret-value' });
+  const headers = {
+    'Content-Type': 'application/json',
+    'User-Agent': 'secret-agent',
+    Authorization: 'Bearer secret-token',
+  };
+  expect((await fetch(`${url}/kv`, { method: 'PUT', body, headers })).status).toBe(200);
+  await fetch(`${url}/kv?key=secret-key`, { headers });
+  await fetch(`${url}/items/secret-id`, { headers });
+  await until('the spans of all three', () => received.filter(({ scope }) => scope.endsWith('-http')).length >= 4);
+  expect(received.length).toBeGreaterThan(count + 5);
+  expect(JSON.stringify(received)).not.toContain('secret');
 });
 
 test('probes are no traces, and the last spans are sent before the process ends', async () => {
@@ -98,8 +105,10 @@ test('a collector that is away is said in the log, and harms neither requests no
     60,
   );
   expect((await fetch(`${lonely.url}/tasks`)).status).toBe(200);
+  await fetch(`${lonely.url}/ping`); // a span is left to send
   lonely.signal('SIGTERM');
   expect(await lonely.exited).toBe(0);
+  expect(readFileSync(lonely.log, 'utf8')).not.toContain('"level":"fatal"');
 });
 
 test('without a collector nothing of OpenTelemetry is loaded', () => {

@@ -84,6 +84,19 @@ async function createRoles<T>(db: Kysely<T>, passwords: RolePasswords): Promise<
   await sql`alter role tandem_app login password ${sql.lit(passwords.app)}`.execute(db);
   await sql`alter role tandem_metrics login password ${sql.lit(passwords.metrics)}`.execute(db);
   await sql`grant pg_monitor to tandem_metrics`.execute(db);
+  // The exporter needs two or three; a leaked password must not be able to take them all, or hold one for long.
+  await sql`alter role tandem_metrics connection limit 5`.execute(db);
+  await sql`alter role tandem_metrics set statement_timeout = '4s'`.execute(db);
+  // What PostgreSQL lets everybody do: keep large objects, and use the database "postgres". Only a superuser can forbid it.
+  await sql`
+    do $$ begin
+      if (select rolsuper from pg_roles where rolname = current_user) then
+        revoke execute on function lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) from public;
+        if exists (select from pg_database where datname = 'postgres') then
+          revoke connect, temporary on database postgres from public;
+        end if;
+      end if;
+    end $$`.execute(db);
   await sql`
     do $$ begin
       execute format('revoke all on database %I from public', current_database());

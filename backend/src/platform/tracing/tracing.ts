@@ -10,7 +10,7 @@ import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import { IORedisInstrumentation } from '@opentelemetry/instrumentation-ioredis';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
+import { BatchSpanProcessor, type ReadableSpan, type SpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { createLogger } from '../logger.ts';
 import { VERSION } from '../version.ts';
 
@@ -34,7 +34,7 @@ export function startTracing(instance: string): void {
       'service.version': VERSION,
       'service.instance.id': instance,
     }),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+    spanProcessors: [forgetClient, new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
@@ -49,6 +49,20 @@ export function startTracing(instance: string): void {
     ],
   });
 }
+
+/**
+ * What a client sent or is known by. A path holds ids (that of a cart is its key), a query names and addresses; the route's
+ * template, which stays, says enough.
+ */
+const PERSONAL = ['url.path', 'url.query', 'url.full', 'user_agent.original', 'client.address', 'network.peer.address'];
+const forgetClient: SpanProcessor = {
+  onStart() {},
+  onEnd(span: ReadableSpan) {
+    for (const name of PERSONAL) delete span.attributes[name];
+  },
+  async forceFlush() {},
+  async shutdown() {},
+};
 
 /** A collector that is away must not go unnoticed, nor fill the log: every batch (5 s) would say the same. */
 function warnOfErrors(instance: string): void {
@@ -66,5 +80,6 @@ function warnOfErrors(instance: string): void {
 
 /** Sends what has not been sent yet, unless the collector takes too long: the process must end in time. */
 export async function stopTracing(): Promise<void> {
-  await Promise.race([provider?.shutdown(), sleep(FLUSH_MS)]);
+  // Its error has been logged; a rejection here would end the process as if it had crashed.
+  await Promise.race([provider?.shutdown().catch((error) => diag.error(String(error))), sleep(FLUSH_MS)]);
 }
