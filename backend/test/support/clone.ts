@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { freePort } from './servers.ts';
+import { isFree } from './servers.ts';
 
 export const repository = path.join(import.meta.dirname, '../../..');
 // Inside the clone, so that the npm packages can be linked instead of copied.
@@ -22,6 +22,20 @@ export interface Clone {
   remove(): void;
 }
 
+/**
+ * The first of 50 ports that are free, below those that the system gives to whoever asks for any. Clones of two workers are
+ * made at the same time, so each worker has a range of its own.
+ */
+async function freeBlock(): Promise<number> {
+  const range = 20_000 + (Number(process.env.JEST_WORKER_ID ?? 1) % 10) * 1000;
+  for (let attempt = 0; attempt < 40; attempt++) {
+    const base = range + 50 * Math.trunc(Math.random() * 20);
+    const ports = Array.from({ length: 50 }, (_, n) => base + n);
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base;
+  }
+  throw new Error(`no 50 free ports in a row from ${range} on`);
+}
+
 export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone> {
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(path.join(parent, 'test clone '));
@@ -29,27 +43,25 @@ export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone
   const exclude = made.map((each) => `--exclude=./${each}`).join(' ');
   execFileSync('sh', ['-c', `tar -c ${exclude} . | tar -x -C "$0"`, folder], { cwd: repository });
   execFileSync('cp', ['-al', 'backend/node_modules', path.join(folder, 'backend/')], { cwd: repository });
-  const base = await freePort();
-  const debugPorts = base - 40;
-  const prometheusPort = await freePort();
+  const base = await freeBlock();
   const clone: Clone = {
     folder,
     environment: {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
       HTTP_PORT: `${base}`,
-      NGINX_STATUS_PORT: `${await freePort()}`,
-      POSTGRES_PORT: `${await freePort()}`,
-      REDIS_PORT: `${await freePort()}`,
-      PROMETHEUS_PORT: `${prometheusPort}`,
-      EXPORTER_PORT_BASE: `${base - 60}`,
-      TRAFFIC_PORT_BASE: `${base - 20}`,
-      DEBUG_PORT_BASE: `${debugPorts}`,
+      NGINX_STATUS_PORT: `${base + 1}`,
+      POSTGRES_PORT: `${base + 2}`,
+      REDIS_PORT: `${base + 3}`,
+      PROMETHEUS_PORT: `${base + 4}`,
+      EXPORTER_PORT_BASE: `${base + 10}`,
+      TRAFFIC_PORT_BASE: `${base + 20}`,
+      DEBUG_PORT_BASE: `${base + 30}`,
       ...settings,
     },
     url: `http://127.0.0.1:${base}`,
-    prometheus: `http://127.0.0.1:${prometheusPort}`,
-    debugUrl: (replica) => `http://127.0.0.1:${debugPorts + replica}`,
+    prometheus: `http://127.0.0.1:${base + 4}`,
+    debugUrl: (replica) => `http://127.0.0.1:${base + 30 + replica}`,
     script(name, ...args) {
       return execFileSync(`./${name}`, args, {
         cwd: folder,

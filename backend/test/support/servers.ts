@@ -38,6 +38,15 @@ export function listenAnywhere(server: Server): Promise<number> {
   });
 }
 
+/** Whether nobody listens on this port of loopback now. */
+export function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
 /** A port that is free now. Another process could take it before it is used; a test run then fails, loudly. */
 export async function freePort(): Promise<number> {
   const server = createServer();
