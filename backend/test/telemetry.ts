@@ -2,9 +2,11 @@
  * Does what runs arrive in Prometheus? Starts a mixed load on a running stack, lets some queries fail, then asks the stack's own
  * Prometheus for every target, every query of every panel and every rule. See .ci/telemetry.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { panelQueries, ruleQueries, seriesOf, targets } from './support/prometheus.ts';
 import { startLoad } from './support/smoke-load.ts';
 
@@ -22,11 +24,9 @@ const hasK6 = (() => {
 })();
 
 const load = startLoad(url);
-if (hasK6) {
-  execFile(
-    'k6',
-    ['run', '--quiet', '--out', 'experimental-prometheus-rw', '--duration', '60s', `${root}/k6/smoke.js`],
-    {
+const k6 = hasK6
+  ? spawn('k6', ['run', '--quiet', '--out', 'experimental-prometheus-rw', `${root}/k6/smoke.js`], {
+      stdio: 'ignore',
       env: {
         ...process.env,
         BASE_URL: url,
@@ -34,18 +34,23 @@ if (hasK6) {
         K6_PROMETHEUS_RW_STALE_MARKERS: 'true', // else the run would seem to go on for five minutes
         K6_PROMETHEUS_RW_TREND_STATS: 'p(50),p(95),p(99)',
       },
-    },
-  );
-}
+    })
+  : undefined;
 // Exceptions, for their panel: whoever reads the tasks meanwhile waits for the lock until it gives up (3 s).
 const lock = 'begin; lock table tasks in access exclusive mode; select pg_sleep(5); commit';
-execFile('./start.sh', ['shell', 'postgres', '-c', lock], { cwd: root });
+const locked = promisify(execFile)('./start.sh', ['shell', 'postgres', '-c', lock], { cwd: root });
 
 const dashboards = readdirSync(`${root}/monitoring/grafana/dashboards`).filter((file) => hasK6 || file !== 'k6.json');
 const queries = [...panelQueries(dashboards), ...(await ruleQueries(prometheus))];
 const counts = await seriesOf(prometheus, queries);
 const seen = await targets(prometheus);
 const { requests, failed } = await load.stop();
+// Whoever asks the stack next must be alone with it.
+await locked;
+if (k6?.exitCode === null) {
+  k6.kill('SIGINT');
+  await once(k6, 'exit');
+}
 
 for (const { name, health, error } of seen) console.log(`${health.padEnd(8)} ${name} ${error}`);
 for (const [{ where }, count] of counts) console.log(`${String(count).padStart(4)} series  ${where}`);
