@@ -433,8 +433,11 @@ native_rebuild() { native_build force; native_apply; }
 native_restart() {
     local name
     if [ $# = 0 ]; then native_down; native_apply; return; fi
-    [ "$1" != migrate ] || { native_apply; return; }
-    for name; do ctl restart "$name" >/dev/null || true; native_wait "$name"; done
+    for name; do
+        if [ "$name" = migrate ]; then native_apply; continue; fi
+        ctl restart "$name" >/dev/null || true # native_wait says why it did not start
+        native_wait "$name"
+    done
 }
 native_kill() { ctl signal KILL "$1" >/dev/null; }
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }

@@ -1,7 +1,7 @@
 /** The whole stack with its own Prometheus, as start.sh starts it: what is drawn, recorded and alerted on must be there. */
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -184,12 +184,10 @@ test('Prometheus scrapes a replica that is added, without a restart', async () =
 }, 120_000);
 
 test("the exporters' users can read statistics and nothing else", () => {
-  const password = (name: string) =>
-    new RegExp(`^${name}=(.*)$`, 'm').exec(readFileSync(`${clone.folder}/.env`, 'utf8'))?.[1];
   const redis = (...command: string[]) =>
     execFileSync('redis-cli', ['-p', `${clone.environment.REDIS_PORT}`, '--user', 'metrics', ...command], {
       encoding: 'utf8',
-      env: { PATH: process.env.PATH, REDISCLI_AUTH: password('REDIS_METRICS_PASSWORD') },
+      env: { PATH: process.env.PATH, REDISCLI_AUTH: clone.setting('REDIS_METRICS_PASSWORD') },
     });
   expect(redis('info', 'memory')).toMatch(/used_memory:/);
   for (const command of [['get', 'c:v:tasks'], ['keys', '*'], ['flushall'], ['config', 'get', '*'], ['acl', 'list']]) {
@@ -205,7 +203,7 @@ test("the exporters' users can read statistics and nothing else", () => {
         PGPORT: clone.environment.POSTGRES_PORT,
         PGUSER: 'tandem_metrics',
         PGDATABASE: 'tandem',
-        PGPASSWORD: password('DATABASE_METRICS_PASSWORD'),
+        PGPASSWORD: clone.setting('DATABASE_METRICS_PASSWORD'),
       },
     });
   expect(Number(postgres("select n_tup_ins from pg_stat_user_tables where relname = 'order_items'"))).toBeGreaterThan(

@@ -1,6 +1,6 @@
 /** A copy of this clone in which start.sh and stop.sh run in the native way, on ports of its own. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { isFree } from './servers.ts';
 
@@ -16,6 +16,8 @@ export interface Clone {
   readonly url: string;
   readonly prometheus: string;
   debugUrl(replica: number): string;
+  /** What .env says. */
+  setting(name: string): string | undefined;
   /** Runs one of the scripts. @throws when it fails, with its `stderr` */
   script(...command: [name: string, ...args: string[]]): string;
   /** Stops what runs in it and removes it. */
@@ -62,6 +64,7 @@ export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone
     url: `http://127.0.0.1:${base}`,
     prometheus: `http://127.0.0.1:${base + 4}`,
     debugUrl: (replica) => `http://127.0.0.1:${base + 30 + replica}`,
+    setting: (name) => new RegExp(`^${name}=(.*)$`, 'm').exec(readFileSync(`${folder}/.env`, 'utf8'))?.[1],
     script(name, ...args) {
       return execFileSync(`./${name}`, args, {
         cwd: folder,
