@@ -13,12 +13,13 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 usage() {
     cat <<'EOF'
-./start.sh [up] [--replicas N] [--docker | --native] [--dev]
+./start.sh [up] [--replicas N] [--docker | --native] [--dev] [--budget]
       Starts the whole stack, or brings a running one up to date with .env and the sources. Safe to repeat.
       --replicas N   run N replicas (1 to 16) from now on; kept in .env
       --docker       use Docker, or Podman with docker-compose      (default: the way used last; at first
       --native       plain processes on this machine                 Docker if it answers, else native)
       --dev          replicas run from backend/src and restart when a file changes; a start without it ends that
+      --budget       (Docker) all that serves within 1.5 CPUs and 550 MB, without monitoring; a start without it ends that
 ./start.sh status               state of each service; exit code 0 when all are healthy
 ./start.sh logs [service] [-f] [--all]
                                 the last 100 lines, or all of them; -f goes on
@@ -37,13 +38,14 @@ postgres-exporter, node-exporter, grafana (Docker only). Settings: .env (explain
 EOF
 }
 
-COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 STARTED=0 arguments=()
+COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 WANTED_BUDGET=0 STARTED=0 arguments=()
 while [ $# -gt 0 ]; do
     [ "$COMMAND" != shell ] || { arguments=("$@"); break; } # the rest belongs to psql, redis-cli or the shell
     case $1 in
         -h | --help) usage; exit 0 ;;
         --docker | --native) WANTED_WAY=${1#--} ;;
         --dev) WANTED_DEV=1 ;;
+        --budget) WANTED_BUDGET=1 ;;
         --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
         --replicas=*) WANTED_REPLICAS=${1#*=} ;;
         up | status | logs | restart | kill | rebuild | seed | shell)
@@ -56,7 +58,7 @@ while [ $# -gt 0 ]; do
 done
 COMMAND=${COMMAND:-up}
 [ -z "$WANTED_REPLICAS" ] || valid_replicas "$WANTED_REPLICAS" || die "--replicas takes a number from 1 to 16"
-case $COMMAND$WANTED_REPLICAS$WANTED_DEV in up* | "$COMMAND"0) ;; *) die "--replicas and --dev belong to ./start.sh up" ;; esac
+case $COMMAND$WANTED_REPLICAS$WANTED_DEV$WANTED_BUDGET in up* | "$COMMAND"00) ;; *) die "--replicas, --dev and --budget belong to ./start.sh up" ;; esac
 
 # Whatever ends a start early, what it had started is stopped; a stack that ran before is left alone.
 on_exit() {
@@ -75,10 +77,10 @@ on_exit() {
 }
 fingerprint() { # of everything that a start depends on
     {
-        echo "$WAY $DEV"
+        echo "$WAY $DEV $BUDGET"
         for name in $(setting_names); do echo "$name=${!name}"; done
         source_checksum
-        checksum_files nginx native monitoring docker-compose.yml start.sh
+        checksum_files nginx native monitoring docker-compose.yml docker-compose.budget.yml start.sh
     } | checksum
 }
 print_states() { # fails when something is not healthy
@@ -91,13 +93,14 @@ choose_way
 if [ "$COMMAND" = up ]; then
     [ "$WAY$WANTED_WAY$LAST_WAY" != native ] || ! command -v docker >/dev/null || say "Docker is here but does not answer: starting natively."
     make_env
-    DEV=$WANTED_DEV
+    DEV=$WANTED_DEV BUDGET=$WANTED_BUDGET
     [ -z "$WANTED_REPLICAS" ] || REPLICAS=$WANTED_REPLICAS
 else
-    DEV=$LAST_DEV
+    DEV=$LAST_DEV BUDGET=$LAST_BUDGET
     [ -n "$RUNNING" ] || { warn "The stack is not running: ./start.sh"; exit 1; }
 fi
 read_env
+case $BUDGET$WAY$REPLICAS in 0* | 1docker2) ;; *) die "--budget needs Docker, whose limits it sets, and two replicas" ;; esac
 "${WAY}_prepare"
 if [ "$COMMAND" = seed ]; then
     case ${arguments[*]-} in '' | --reset) ;; *) die "seed takes --reset, or nothing" ;; esac

@@ -77,17 +77,21 @@ set_env() { # NAME VALUE
     mv "$ROOT/.env.new" "$ROOT/.env"
 }
 
+# value_of NAME: a setting as the caller's environment, .env or else .env.example has it.
+value_of() {
+    local line value
+    if [ -n "${!1+set}" ]; then printf '%s' "${!1}"; return; fi
+    line=$(grep -h "^$1=" "$ROOT/.env.example" "$ROOT/.env" 2>/dev/null | tail -n 1) || true
+    value=${line#*=}; value=${value%$'\r'}; value=${value%%[[:space:]]#*}
+    case $value in \"*\" | \'*\') value=${value#?}; value=${value%?} ;; esac
+    printf '%s' "$value"
+}
+
 # Reads .env into shell variables that are not exported: in the native way no process gets a secret by accident.
-# A variable that the caller's environment already has wins.
 read_env() {
-    local name line value
+    local name
     for name in $(setting_names); do
-        if [ -z "${!name+set}" ]; then
-            line=$(grep "^$name=" "$ROOT/.env" | tail -n 1) || true
-            value=${line#*=}; value=${value%$'\r'}; value=${value%%[[:space:]]#*}
-            case $value in \"*\" | \'*\') value=${value#?}; value=${value%?} ;; esac
-            printf -v "$name" '%s' "$value"
-        fi
+        printf -v "$name" '%s' "$(value_of "$name")"
         case $name in
             *_PASSWORD | *_TOKEN) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
             LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
@@ -106,9 +110,13 @@ read_env() {
 valid_replicas() { case $1 in [1-9] | 1[0-6]) ;; *) return 1 ;; esac; }
 backends() { local i; for ((i = 1; i <= REPLICAS; i++)); do echo "backend-$i"; done; }
 
-# --- what was started last: the way, and whether with --dev -----------------------------------------------------------
+# --- what was started last: the way, and whether with --dev or --budget -------------------------------------------------
 
-read_state() { LAST_WAY='' LAST_DEV=0; [ ! -r "$DATA/state" ] || read -r LAST_WAY LAST_DEV <"$DATA/state" || true; }
+read_state() {
+    LAST_WAY='' LAST_DEV=0 LAST_BUDGET=0
+    [ ! -r "$DATA/state" ] || read -r LAST_WAY LAST_DEV LAST_BUDGET <"$DATA/state" || true
+    LAST_BUDGET=${LAST_BUDGET:-0} # a state that an older version wrote
+}
 # Sets WAY, and RUNNING to the way that runs now or to nothing. Never switches silently: each way has its own data.
 choose_way() {
     find_engine
@@ -119,7 +127,7 @@ choose_way() {
     [ "$WAY" = native ] || [ -n "$ENGINE" ] ||
         die "no Docker (or Podman with Compose) answers here: start it, or use ./start.sh --native, which has data of its own"
 }
-write_state() { echo "$WAY $DEV" >"$DATA/state"; }
+write_state() { echo "$WAY $DEV $BUDGET" >"$DATA/state"; }
 
 # Two runs at once would undo each other's work. (macOS has no flock; there this is left to the user.)
 lock() {
@@ -187,10 +195,11 @@ print_urls() {
     local base=http://localhost i debug=''
     [ "$HTTP_PORT" = 80 ] || base=$base:$HTTP_PORT
     for ((i = 1; i <= REPLICAS; i++)); do debug="$debug http://localhost:$((DEBUG_PORT_BASE + i))"; done
-    say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')):"
+    say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')$([ "$BUDGET" = 0 ] || echo ', within 1.5 CPUs and 550 MB')):"
     say "  API         $base   documentation: $base/docs"
     say "  replicas   $debug   (debug ports: /metrics, /health/ready)"
+    case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin     http://localhost:$PGADMIN_PORT" ;; esac
+    [ "$BUDGET" = 0 ] || return 0
     say "  Prometheus  http://localhost:$PROMETHEUS_PORT$([ "$WAY" = docker ] || echo /classic)/alerts   what they mean: docs/operations.md"
     [ "$WAY" = native ] || say "  Grafana     http://localhost:$GRAFANA_PORT   dashboards; user admin, password: GRAFANA_PASSWORD in .env"
-    case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin     http://localhost:$PGADMIN_PORT" ;; esac
 }

@@ -40,6 +40,7 @@ EOF
 }
 compose() {
     local files=(-f "$ROOT/docker-compose.yml")
+    [ "$BUDGET" = 0 ] || files+=(-f "$ROOT/docker-compose.budget.yml")
     [ ! -e "$OVERRIDE" ] || files+=(-f "$OVERRIDE")
     "$ENGINE" compose --project-directory "$ROOT" "${files[@]}" "$@"
 }
@@ -49,10 +50,12 @@ docker_data_exists() { "$ENGINE" volume inspect "${PROJECT}_postgres" >/dev/null
 docker_owns() { [ -n "$(project_containers -q --filter "publish=$1")" ]; }
 docker_ports() {
     local i
-    echo "$HTTP_PORT HTTP_PORT"; echo "$PROMETHEUS_PORT PROMETHEUS_PORT"; echo "$GRAFANA_PORT GRAFANA_PORT"
+    echo "$HTTP_PORT HTTP_PORT"
+    [ "$BUDGET" = 1 ] || { echo "$PROMETHEUS_PORT PROMETHEUS_PORT"; echo "$GRAFANA_PORT GRAFANA_PORT"; }
     for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
     case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
 }
+docker_monitoring() { echo prometheus grafana nginx-exporter redis-exporter postgres-exporter node-exporter; }
 docker_services() { compose config --services | if [ "$REPLICAS" = 1 ]; then grep -vx backend-2; else cat; fi; }
 
 docker_write_override() {
@@ -109,7 +112,7 @@ docker_converge() {
     done
     if wait "$UP_PID"; then
         UP_PID=''
-        [ $# = 0 ] || return 0
+        [ $# = 0 ] && docker_services | grep -qx grafana || return 0
         if compose up "${options[@]}" --wait-timeout 75 --no-deps grafana >"$log" 2>&1 9>&-; then
             printf '  %-18s healthy\n' grafana
         else
@@ -132,6 +135,7 @@ docker_up() {
     [ -z "$other" ] || die "the stack of another clone is running on this engine: stop it first with $other/stop.sh"
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
     docker_write_override
+    [ "$BUDGET" = 0 ] || compose rm -sf $(docker_monitoring) >/dev/null 2>&1 # what an earlier start left running
     docker_targets | write_targets "$TANDEM_TARGETS"
     step 'building the image of the replicas' compose build migrate
     # shellcheck disable=SC2046 # one word a service

@@ -1,23 +1,13 @@
 /** The public rules of the Rinha de Backend 2024-Q1, black box through Nginx. */
-import { execFileSync } from 'node:child_process';
-import path from 'node:path';
-import { json, type Stack, sendJson, startStack } from '../support/stack.ts';
+import { json, type Stack, seed, sendJson, startStack } from '../support/stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack();
-  seed();
+  seed(stack);
 }, 60_000);
 afterAll(() => stack.stop());
 
-/** The command that ./start.sh seed runs, in the environment of a replica. */
-function seed(...options: string[]): void {
-  execFileSync(process.execPath, ['src/seed.ts', ...options], {
-    cwd: path.join(import.meta.dirname, '../..'),
-    stdio: 'pipe',
-    env: stack.replicas[0]?.environment as NodeJS.ProcessEnv,
-  });
-}
 const transact = (id: number, body: unknown) => sendJson('POST', `${stack.url}/clientes/${id}/transacoes`, body);
 const statement = (id: number) => fetch(`${stack.url}/clientes/${id}/extrato`);
 const LIMITS = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
@@ -113,11 +103,11 @@ describe('malformed transactions', () => {
 test('Seeding again changes nothing; with --reset it begins anew', async () => {
   await transact(4, { valor: 10, tipo: 'd', descricao: 'kept' });
   const before = (await json(await statement(4))).saldo.total;
-  seed();
+  seed(stack);
   expect((await json(await statement(4))).saldo.total).toBe(before);
-  seed('--reset');
+  seed(stack, '--reset');
   for (const [n, limite] of LIMITS.entries()) {
     expect(await json(await statement(n + 1))).toMatchObject({ saldo: { total: 0, limite }, ultimas_transacoes: [] });
   }
-  expect(() => seed('--rest')).toThrow();
+  expect(() => seed(stack, '--rest')).toThrow();
 });

@@ -44,6 +44,15 @@ export function runMigrations(postgres: Postgres): void {
   });
 }
 
+/** The command that ./start.sh seed runs, in the environment of a replica. */
+export function seed({ replicas }: Stack, ...options: string[]): void {
+  execFileSync(process.execPath, ['src/seed.ts', ...options], {
+    cwd: backend,
+    stdio: 'pipe',
+    env: replicas[0]?.environment as NodeJS.ProcessEnv,
+  });
+}
+
 /** Starts a replica's process; it may still be waiting for its migrations when this returns. */
 export async function launchReplica(
   name: string,

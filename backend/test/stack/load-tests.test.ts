@@ -1,0 +1,110 @@
+/**
+ * The load tests of k6/ themselves: do they run, and does each of their objectives fail when it is broken? With k6 on the
+ * PATH; otherwise they are skipped. Each run is a twentieth as long as a real one, so no objective of time must hold.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FAULTS, type Fault, type FaultyEdge, startFaultyEdge, startLeakingReplica } from '../support/faulty-edge.ts';
+import { hasK6, type Run, runK6, SCRIPTS } from '../support/k6.ts';
+import { type Stack, seed, startStack } from '../support/stack.ts';
+
+const withK6 = hasK6 ? test : test.skip;
+
+let stack: Stack;
+let edge: FaultyEdge;
+beforeAll(async () => {
+  stack = await startStack();
+  edge = await startFaultyEdge(stack.url);
+}, 60_000);
+afterAll(async () => {
+  edge.close();
+  await stack.stop();
+});
+
+/** A twentieth of their length, all at once. The soak's is twenty minutes, and it samples every five seconds. */
+async function runAll(scripts: readonly string[], fault: Fault, settings: Record<string, string> = {}) {
+  seed(stack, '--reset');
+  edge.fault = fault;
+  const runs = scripts.map(async (script): Promise<[string, Run]> => {
+    const environment = {
+      API_BASE: edge.url,
+      ADMIN_TOKEN: stack.replicas[0]?.environment.ADMIN_TOKEN ?? '',
+      REPLICA_URLS: stack.replicas.map(({ debugUrl }) => debugUrl).join(' '),
+      TIME_SCALE: script === 'soak' ? '0.01' : '0.05',
+      ...settings,
+    };
+    return [script, await runK6(script, environment)];
+  });
+  try {
+    return new Map(await Promise.all(runs));
+  } finally {
+    edge.fault = FAULTS.none;
+  }
+}
+
+/** How fast something was, or how much of it was done in its time: of a machine that others use too. */
+const OF_TIME = /duration|dropped_iterations|in_time|growth/;
+const failedOf = ({ thresholds }: Run) => [...thresholds].filter(([, ok]) => !ok).map(([threshold]) => threshold);
+
+/** Stops both replicas most of the time, as a machine does that has more to do than it can. */
+async function freezeReplicas(until: Promise<unknown>): Promise<void> {
+  let on = true;
+  void until.finally(() => (on = false)).catch(() => {});
+  const all = (name: NodeJS.Signals) => {
+    for (const replica of stack.replicas) replica.signal(name);
+  };
+  while (on) {
+    all('SIGSTOP');
+    await sleep(1300);
+    all('SIGCONT');
+    await sleep(50);
+  }
+}
+
+withK6(
+  'Every script runs, and on a stack that works every objective is met that is not one of time',
+  async () => {
+    for (const [script, run] of await runAll(SCRIPTS, FAULTS.none)) {
+      const failed = failedOf(run).filter((threshold) => !OF_TIME.test(threshold));
+      if (failed.length > 0) throw new Error(`${script}: ${failed}\n${run.output}`);
+    }
+  },
+  240_000,
+);
+
+withK6(
+  'Each objective of each script fails when it is broken',
+  async () => {
+    const broken = new Map<string, Set<string>>(SCRIPTS.map((script) => [script, new Set()]));
+    const all = new Map<string, Set<string>>(SCRIPTS.map((script) => [script, new Set()]));
+    const record = (runs: Map<string, Run>) => {
+      for (const [script, run] of runs) {
+        for (const threshold of run.thresholds.keys()) all.get(script)?.add(threshold);
+        for (const threshold of failedOf(run)) broken.get(script)?.add(threshold);
+      }
+    };
+    record(await runAll(SCRIPTS, FAULTS['wrong bodies']));
+    record(await runAll(SCRIPTS, FAULTS.failures));
+    record(await runAll(SCRIPTS, FAULTS.refusals));
+    // One request after the other: what waits for a frozen replica is too little of all to show.
+    const patient = ['smoke', 'stress'];
+    const frozen = runAll(
+      SCRIPTS.filter((script) => !patient.includes(script)),
+      FAULTS.none,
+    );
+    await freezeReplicas(frozen);
+    record(await frozen);
+    record(await runAll(patient, FAULTS.delays, { TIME_SCALE: '0.1' }));
+    record(await runAll(['cache'], FAULTS['nothing cached']));
+    record(await runAll(['cache'], FAULTS['stale reads']));
+    record(await runAll(['rinha'], FAULTS.overdrafts));
+    const leaking = await startLeakingReplica();
+    record(await runAll(['soak'], FAULTS.none, { REPLICA_URLS: `${leaking.url} ${leaking.url}` }));
+    leaking.close();
+
+    const held = [...all].flatMap(([script, thresholds]) =>
+      [...thresholds].filter((each) => !broken.get(script)?.has(each)).map((each) => `${script}: ${each}`),
+    );
+    expect(held).toEqual([]);
+  },
+  600_000,
+);

@@ -1,0 +1,88 @@
+/** Stands in front of the edge and spoils its answers, so that a test can see whether its clients notice. */
+import { createServer, type IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { listenAnywhere } from './servers.ts';
+
+interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** What becomes of an answer. `/ping` is left alone: scripts ask there first whether anybody is at home. */
+export type Fault = (answer: Answer, request: IncomingMessage) => Answer | Promise<Answer>;
+
+const remembered = new Map<string | undefined, Answer>();
+
+export const FAULTS = {
+  none: (answer) => answer,
+  /** Nothing of what was asked for, though the status is right. */
+  'wrong bodies': (answer) => ({ ...answer, body: answer.body === '' ? '' : '{}' }),
+  'wrong statuses': (answer) => ({ ...answer, status: answer.status < 300 ? 202 : answer.status }),
+  failures: (answer) => ({ ...answer, status: 504, body: '' }),
+  refusals: (answer) => ({ ...answer, status: 429, body: '' }),
+  delays: (answer) => sleep(1200, answer),
+  'nothing cached': (answer) => ({ ...answer, headers: { ...answer.headers, 'x-cache': 'BYPASS' } }),
+  'stale reads': (answer, { method, url }) => {
+    if (method !== 'GET') return answer;
+    if (!remembered.has(url)) remembered.set(url, answer);
+    return remembered.get(url) ?? answer;
+  },
+  overdrafts: (answer) => ({ ...answer, body: answer.body.replaceAll(/"(saldo|total)":-?\d+/g, '"$1":-99999999999') }),
+} satisfies Record<string, Fault>;
+
+export interface FaultyEdge {
+  readonly url: string;
+  fault: Fault;
+  close(): void;
+}
+
+export async function startFaultyEdge(target: string): Promise<FaultyEdge> {
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    const { method = 'GET', url = '/', headers } = request;
+    const sent = {
+      ...(headers['content-type'] && { 'content-type': headers['content-type'] }),
+      ...(headers.authorization && { authorization: headers.authorization }),
+    };
+    const init = { method, headers: sent, ...(body.length > 0 && { body }) };
+    try {
+      const found = await fetch(`${target}${url}`, init);
+      const own = {
+        'content-type': found.headers.get('content-type') ?? '',
+        'x-cache': found.headers.get('x-cache') ?? '',
+      };
+      const answer: Answer = { status: found.status, headers: own, body: await found.text() };
+      const spoilt = url === '/ping' ? answer : await edge.fault(answer, request);
+      response.writeHead(spoilt.status, spoilt.headers).end(spoilt.body);
+    } catch {
+      response.destroy();
+    }
+  });
+  const port = await listenAnywhere(server);
+  const edge: FaultyEdge = {
+    url: `http://127.0.0.1:${port}`,
+    fault: FAULTS.none,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+  return edge;
+}
+
+/** A page of metrics on which everything grows, faster than anybody may. */
+export async function startLeakingReplica(): Promise<{ url: string; close(): void }> {
+  const started = Date.now();
+  const server = createServer((_request, response) => {
+    const seconds = (Date.now() - started) / 1000;
+    response.end(`nodejs_heap_space_size_used_bytes{space="old",instance="leaking"} ${1e6 * seconds}
+db_pool_size{instance="leaking"} ${seconds}
+process_open_fds{instance="leaking"} ${seconds}
+`);
+  });
+  const port = await listenAnywhere(server);
+  return { url: `http://127.0.0.1:${port}`, close: () => void server.close() };
+}

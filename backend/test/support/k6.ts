@@ -1,0 +1,50 @@
+/** Runs the load tests with the k6 that is on the PATH. No package brings it; where it is missing, what needs it is left out. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { temporaryFolder } from './servers.ts';
+
+const folder = path.join(import.meta.dirname, '../../../k6');
+
+export const hasK6 = (() => {
+  try {
+    execFileSync('k6', ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+export const SCRIPTS = readdirSync(folder)
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.replace('.ts', ''));
+
+export interface Run {
+  /** 0: all thresholds hold; 99: one does not. */
+  readonly code: number;
+  /** Each threshold, "http_req_failed rate<0.01", and whether it held. */
+  readonly thresholds: ReadonlyMap<string, boolean>;
+  readonly output: string;
+}
+
+interface Summary {
+  readonly metrics: Record<string, { readonly thresholds?: Record<string, { readonly ok: boolean }> }>;
+}
+
+export async function runK6(script: string, environment: Record<string, string>): Promise<Run> {
+  const results = temporaryFolder(`k6-${script}`);
+  const k6 = spawn('k6', ['run', '--quiet', '--address=', path.join(folder, `${script}.ts`)], {
+    env: { ...process.env, SCRIPT: script, RESULTS: results, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [k6.stdout, k6.stderr]) stream.on('data', (data) => (output += data));
+  const [code] = await once(k6, 'close');
+  if (code !== 0 && code !== 99) throw new Error(`k6 ${script} ended with ${code}\n${output}`);
+  const { metrics }: Summary = JSON.parse(readFileSync(`${results}/summary.json`, 'utf8'));
+  const thresholds = Object.entries(metrics).flatMap(([metric, { thresholds = {} }]) =>
+    Object.entries(thresholds).map(([threshold, { ok }]) => [`${metric} ${threshold}`, ok] as const),
+  );
+  return { code, thresholds: new Map(thresholds), output };
+}
