@@ -2,11 +2,12 @@
  * Does what runs arrive in Prometheus? Starts a mixed load on a running stack, lets some queries fail, then asks the stack's own
  * Prometheus for every target, every query of every panel and every rule. See .ci/telemetry.
  */
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { hasK6 } from './support/k6.ts';
 import { panelQueries, ruleQueries, seriesOf, targets } from './support/prometheus.ts';
 import { startLoad } from './support/smoke-load.ts';
 
@@ -14,25 +15,17 @@ const root = path.join(import.meta.dirname, '../..');
 const [url, prometheus] = process.argv.slice(2);
 if (!url || !prometheus) throw new Error('usage: .ci/telemetry URL PROMETHEUS-URL');
 
-const hasK6 = (() => {
-  try {
-    execFileSync('k6', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
 const load = startLoad(url);
+// In a process group of its own, so that run.sh and its k6 end together.
 const k6 = hasK6
-  ? spawn('k6', ['run', '--quiet', '--out', 'experimental-prometheus-rw', `${root}/k6/smoke.js`], {
+  ? spawn(`${root}/k6/run.sh`, ['basic'], {
       stdio: 'ignore',
+      detached: true,
       env: {
         ...process.env,
-        BASE_URL: url,
+        API_BASE: url,
+        K6_OUT: 'experimental-prometheus-rw',
         K6_PROMETHEUS_RW_SERVER_URL: `${prometheus}/api/v1/write`,
-        K6_PROMETHEUS_RW_STALE_MARKERS: 'true', // else the run would seem to go on for five minutes
-        K6_PROMETHEUS_RW_TREND_STATS: 'p(50),p(95),p(99)',
       },
     })
   : undefined;
@@ -48,7 +41,7 @@ const { requests, failed } = await load.stop();
 // Whoever asks the stack next must be alone with it.
 await locked;
 if (k6?.exitCode === null) {
-  k6.kill('SIGINT');
+  process.kill(-(k6.pid as number), 'SIGINT');
   await once(k6, 'exit');
 }
 

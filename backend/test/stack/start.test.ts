@@ -1,5 +1,5 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { type Clone, makeClone } from '../support/clone.ts';
@@ -102,9 +102,14 @@ test('bad arguments and an occupied port are named, and nothing is changed', asy
   expect(failing('start.sh', 'restart', 'nobody')).toMatch(/no such service: nobody/);
   expect(failing('start.sh', 'seed', '--all')).toMatch(/seed takes --reset/);
   expect(failing('start.sh', '--docker')).toMatch(/running the other way|no Docker/);
+  expect(failing('k6/run.sh', 'nothing')).toMatch(/no such script: nothing. There are: basic /);
+  const { environment } = clone;
+  const withoutK6 = environment.PATH?.split(':').filter((folder) => !existsSync(`${folder}/k6`));
+  clone.environment = { ...environment, PATH: withoutK6?.join(':') };
+  expect(failing('k6/run.sh', 'smoke')).toMatch(/k6 is not on the PATH.*go install go\.k6\.io\/k6@v\d/s);
+  clone.environment = environment;
   const other = createServer().unref();
   const port = await listenAnywhere(other);
-  const { environment } = clone;
   clone.environment = { ...environment, HTTP_PORT: `${port}` };
   expect(failing('start.sh')).toMatch(new RegExp(`port ${port} is in use by .*HTTP_PORT`));
   clone.environment = environment;
