@@ -16,7 +16,7 @@ const checkoutDuration = new Trend('shop_checkout_duration', true);
 
 export const options = make(
   {
-    visits: { executor: 'constant-arrival-rate', rate: 20, duration: time(90), preAllocatedVUs: 150 },
+    visits: { executor: 'constant-arrival-rate', rate: 20, duration: time(90), preAllocatedVUs: 60 },
   },
   {
     ...ALL_STARTED,

@@ -5,12 +5,12 @@
 import { check, sleep } from 'k6';
 import { type Body, expectAnswer, json, requireApi, send } from './lib/api.ts';
 import { customer, newItem, newTask, newUser, text } from './lib/data.ts';
-import { options as make } from './lib/options.ts';
+import { options as make, scaled } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
 
 export const options = make(
-  { smoke: { executor: 'per-vu-iterations', vus: 1, iterations: 6 } },
+  { smoke: { executor: 'per-vu-iterations', vus: 1, iterations: scaled(6) } },
   { checks: ['rate==1'], http_req_failed: ['rate==0'], http_req_duration: ['p(95)<1000'] },
 );
 
