@@ -135,6 +135,7 @@ docker_up() {
     [ -z "$other" ] || die "the stack of another clone is running on this engine: stop it first with $other/stop.sh"
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
     docker_write_override
+    # shellcheck disable=SC2046 # one word a service
     [ "$BUDGET" = 0 ] || compose rm -sf $(docker_monitoring) >/dev/null 2>&1 # what an earlier start left running
     docker_targets | write_targets "$TANDEM_TARGETS"
     step 'building the image of the replicas' compose build migrate
