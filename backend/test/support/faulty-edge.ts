@@ -33,6 +33,15 @@ export const FAULTS = {
   overdrafts: (answer) => ({ ...answer, body: answer.body.replaceAll(/"(saldo|total)":-?\d+/g, '"$1":-99999999999') }),
 } satisfies Record<string, Fault>;
 
+/** Holds every answer back for 5 s, once `ms` have passed since the first one, so that a setup is not held back. */
+export function hangingAfter(ms: number): Fault {
+  let first: number | undefined;
+  return (answer) => {
+    first ??= Date.now();
+    return Date.now() - first < ms ? answer : sleep(5000, answer);
+  };
+}
+
 export interface FaultyEdge {
   readonly url: string;
   fault: Fault;
