@@ -43,6 +43,7 @@ BUDGET=$LAST_BUDGET
 if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
 [ -n "$RUNNING" ] || [ -n "${API_BASE:-}" ] || die "the stack is not running: ./start.sh, or set API_BASE"
 for name in HTTP_PORT DEBUG_PORT_BASE PROMETHEUS_PORT REPLICAS ADMIN_TOKEN K6_IMAGE; do
+    [ "$name" != ADMIN_TOKEN ] || [ -z "${API_BASE:-}" ] || { ADMIN_TOKEN=${ADMIN_TOKEN:-}; continue; } # this clone's secret is not for another stack
     printf -v "$name" '%s' "$(value_of "$name")"
 done
 
@@ -104,7 +105,7 @@ kill_replicas() {
         if "$ROOT/start.sh" kill "backend-$n" >/dev/null 2>&1; then say "killed backend-$n"; else warn "backend-$n could not be killed"; fi
     done
 }
-trap '[ -z "$killer" ] || kill "$killer" 2>/dev/null' EXIT
+trap '[ -z "$killer" ] || kill "$killer" 2>/dev/null || true' EXIT
 if [ "$script" = failover ]; then kill_replicas & killer=$!; fi
 
 arguments=(run --address= --tag "script=$script") # no server of k6's own
