@@ -19,7 +19,6 @@ export const FAULTS = {
   none: (answer) => answer,
   /** Nothing of what was asked for, though the status is right. */
   'wrong bodies': (answer) => ({ ...answer, body: answer.body === '' ? '' : '{}' }),
-  'wrong statuses': (answer) => ({ ...answer, status: answer.status < 300 ? 202 : answer.status }),
   failures: (answer) => ({ ...answer, status: 504, body: '' }),
   refusals: (answer) => ({ ...answer, status: 429, body: '' }),
   /** Of every fourth answer, because a twentieth is not certain among few; of checkouts, which are fewer, of each. */
