@@ -134,7 +134,7 @@ case $COMMAND in
     status) print_states ;;
     kill)
         case ${arguments[*]-} in backend-[0-9] | backend-1[0-6]) ;; *) die "which replica? $(backends | tr '\n' ' ')" ;; esac
-        "${WAY}_kill" "${arguments[0]}" || true # the shell that sends the signal dies of it too
+        "${WAY}_kill" "${arguments[0]}" || die "${arguments[0]} could not be killed: see ./start.sh status"
         say "${arguments[0]} was killed; ./start.sh status shows it coming back" ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"

@@ -1,6 +1,6 @@
 /** The simplest question: how fast is a list, for more and more users? */
 import { sleep } from 'k6';
-import { expectAnswer, requireApi, send } from './lib/api.ts';
+import { expectAnswer, iteration, requireApi, send } from './lib/api.ts';
 import { options as make, time } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
@@ -21,7 +21,7 @@ export const options = make(
   { http_req_duration: ['p(95)<500'], http_req_failed: ['rate<0.01'] },
 );
 
-export default function list(): void {
+export default iteration(() => {
   expectAnswer(send('GET', '/items'), 'GET /items: a list', 200, Array.isArray);
   sleep(0.2);
-}
+});

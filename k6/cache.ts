@@ -4,13 +4,13 @@
  */
 import { sleep } from 'k6';
 import { Counter, Rate } from 'k6/metrics';
-import { type Answer, expectAnswer, forgetKeys, json, requireApi, send } from './lib/api.ts';
-import { oneOf } from './lib/data.ts';
+import { expectAnswer, forgetKeys, iteration, json, keysOf, requireApi, send, setKeys } from './lib/api.ts';
+import { pick } from './lib/data.ts';
 import { ALL_STARTED, options as make, time } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
 
-const KEYS = 20;
+const KEYS = keysOf(20);
 const SECONDS = 60;
 
 const hits = new Rate('cache_hit_ratio');
@@ -36,40 +36,46 @@ export const options = make(
   },
 );
 
-const keyOf = (n: number): string => `k6:cache:${n}`;
-const put = (n: number, value: number): Answer => send('PUT', '/kv', { body: { key: keyOf(n), value: String(value) } });
-
-function get(n: number): number {
-  const answer = send('GET', '/kv', { query: { key: keyOf(n) } });
-  hits.add(answer.headers['X-Cache'] === 'HIT');
-  expectAnswer(answer, 'GET /kv: the value, and where it came from', 200, ({ data, source }) => {
-    return data.key === keyOf(n) && source === (answer.headers['X-Cache'] === 'HIT' ? 'cache' : 'database');
-  });
-  return Number(json(answer).data?.value);
+/** @returns the value, or nothing when the answer was wrong, which the checks count */
+function get(key: string): number | undefined {
+  const answer = send('GET', '/kv', { query: { key } });
+  const cached = answer.headers['X-Cache'] === 'HIT';
+  hits.add(cached);
+  const right = expectAnswer(
+    answer,
+    'GET /kv: a value, and where it came from',
+    200,
+    ({ data, source }) => data.key === key && /^\d+$/.test(data.value) && source === (cached ? 'cache' : 'database'),
+  );
+  return right ? Number(json(answer).data.value) : undefined;
 }
 
 export function setup(): void {
   requireApi();
-  for (let n = 1; n <= KEYS; n++) put(n, 0);
+  setKeys(KEYS, '0');
 }
 
 /** The newest value that this virtual user has read of each key: the writer only counts upwards. */
-const seen: number[] = [];
+const seen = new Map(KEYS.map((key) => [key, 0]));
 
-export function read(): void {
-  const n = oneOf(KEYS);
-  const value = get(n);
-  if (value < (seen[n] ?? 0)) staleReads.add(1);
-  seen[n] = Math.max(value || 0, seen[n] ?? 0);
+function observe(key: string): void {
+  const newest = seen.get(key) ?? 0;
+  const value = get(key) ?? newest;
+  if (value < newest) staleReads.add(1);
+  seen.set(key, Math.max(value, newest));
 }
+
+export const read = iteration(() => observe(pick(KEYS)));
 
 /** Four reads in a row pass through every one of two replicas twice. */
-export function write(): void {
-  const n = oneOf(KEYS);
-  seen[n] = (seen[n] ?? 0) + 1;
-  if (!expectAnswer(put(n, seen[n]), 'PUT /kv: stored', 200, ({ status }) => status === 'ok')) return;
-  for (let reads = 0; reads < 4; reads++) if (get(n) < seen[n]) staleReads.add(1);
+export const write = iteration(() => {
+  const key = pick(KEYS);
+  const value = (seen.get(key) ?? 0) + 1;
+  const answer = send('PUT', '/kv', { body: { key, value: String(value) } });
+  if (!expectAnswer(answer, 'PUT /kv: stored', 200, ({ status }) => status === 'ok')) return;
+  seen.set(key, value);
+  for (let reads = 0; reads < 4; reads++) observe(key);
   sleep(0.2);
-}
+});
 
-export const teardown = (): void => forgetKeys(Array.from({ length: KEYS }, (_, n) => keyOf(n + 1)));
+export const teardown = (): void => forgetKeys(KEYS);

@@ -1,7 +1,7 @@
 /** The life of an item: created, read, changed, listed, deleted, gone. First once, then by many. */
 import { sleep } from 'k6';
 import { Trend } from 'k6/metrics';
-import { expectAnswer, json, requireApi, send } from './lib/api.ts';
+import { expectAnswer, iteration, json, requireApi, send } from './lib/api.ts';
 import { newItem } from './lib/data.ts';
 import { options as make, scaled, time } from './lib/options.ts';
 
@@ -26,7 +26,7 @@ export const options = make(
   { custom_create_duration: ['p(95)<700'], http_req_failed: ['rate<0.02'] },
 );
 
-export default function life(): void {
+export default iteration(() => {
   const body = newItem();
   const created = send('POST', '/items', { body });
   createDuration.add(created.timings.duration);
@@ -44,4 +44,4 @@ export default function life(): void {
   expectAnswer(send('DELETE', '/items/{id}', { path }), 'deleted', 204);
   expectAnswer(send('GET', '/items/{id}', { path, expect: [404] }), 'gone', 404);
   sleep(0.1);
-}
+});

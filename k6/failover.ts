@@ -4,15 +4,14 @@
  * 504: nobody knows), because without a key that makes it safe a repeated write could happen twice.
  */
 import { Counter } from 'k6/metrics';
-import { type Answer, expectAnswer, forgetKeys, json, requireApi, send } from './lib/api.ts';
-import { newItem, oneOf } from './lib/data.ts';
+import { type Answer, expectAnswer, forgetKeys, iteration, json, keysOf, requireApi, send } from './lib/api.ts';
+import { newItem, oneOf, pick } from './lib/data.ts';
 import { ALL_STARTED, options as make, time } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
 export { requireApi as setup };
 
-const KEYS = 20;
-const keyOf = (n: number): string => `k6:failover:${n}`;
+const KEYS = keysOf(20);
 
 const failedReads = new Counter('failed_reads');
 const failedWrites = new Counter('failed_writes');
@@ -29,13 +28,13 @@ export const options = make(
   },
 );
 
-export default function step(): void {
+export default iteration(() => {
   const dice = oneOf(10);
   if (dice <= 4) read(send('GET', '/items', { query: { limit: 20 } }), Array.isArray);
   else if (dice <= 6) read(send('GET', '/tasks'), ({ tasks }) => Array.isArray(tasks));
-  else if (dice <= 8) write(send('PUT', '/kv', { body: { key: keyOf(oneOf(KEYS)), value: 'x' } }), 200);
+  else if (dice <= 8) write(send('PUT', '/kv', { body: { key: pick(KEYS), value: 'x' } }), 200);
   else createAndDelete();
-}
+});
 
 function createAndDelete(): void {
   const created = send('POST', '/items', { body: newItem() });
@@ -53,4 +52,4 @@ function write(answer: Answer, status: number): boolean {
   return false;
 }
 
-export const teardown = (): void => forgetKeys(Array.from({ length: KEYS }, (_, n) => keyOf(n + 1)));
+export const teardown = (): void => forgetKeys(KEYS);

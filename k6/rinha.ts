@@ -7,7 +7,7 @@
  */
 import http from 'k6/http';
 import { Counter, Rate } from 'k6/metrics';
-import { type Answer, expectAnswer, json, request, requireApi, send } from './lib/api.ts';
+import { type Answer, expectAnswer, iteration, json, request, requireApi, send } from './lib/api.ts';
 import { oneOf, text } from './lib/data.ts';
 import { ALL_STARTED, options as make, time } from './lib/options.ts';
 
@@ -44,16 +44,18 @@ export const options = make(
 
 const WRITE = '/clientes/{id}/transacoes';
 const READ = '/clientes/{id}/extrato';
-const CLIENTS = { 1: 100_000, 2: 80_000, 3: 1_000_000, 4: 10_000_000, 5: 500_000 };
+/** The limits of the clients 1 to 5. */
+const LIMITS = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
 
 type Kind = 'c' | 'd';
 const write = (id: number, valor: number, tipo: string, descricao: string | null, expect: number[]): Answer =>
   send('POST', WRITE, { path: { id }, body: { valor, tipo, descricao }, expect });
 const read = (id: number, expect = [200]): Answer => send('GET', READ, { path: { id }, expect });
 
-/** What must hold of every answer that tells a balance. */
-function withinLimit({ saldo, limite }: { saldo: number; limite: number }): void {
-  if (!(saldo >= -limite)) inconsistencies.add(1);
+/** What must hold of every answer that tells a balance: the client's own limit, and a balance within it. */
+function withinLimit(id: number, { saldo, limite }: { saldo?: number; limite?: number } = {}): void {
+  const limit = LIMITS[id - 1] as number;
+  if (limite !== limit || !(Number(saldo) >= -limit)) inconsistencies.add(1);
 }
 
 function openingCheck(right: boolean): void {
@@ -72,8 +74,8 @@ export function setup(): void {
   requireApi();
   atOnce('d', -25);
   atOnce('c', 0);
-  for (const [key, limite] of Object.entries(CLIENTS)) {
-    const id = Number(key);
+  for (const [index, limite] of LIMITS.entries()) {
+    const id = index + 1;
     const fresh = expectAnswer(
       read(id),
       'opening: limit and balance',
@@ -81,8 +83,8 @@ export function setup(): void {
       ({ saldo }) => saldo.limite === limite && saldo.total === 0,
     );
     openingCheck(fresh);
-    withinLimit(json(write(id, 1, 'c', 'toma', [200])));
-    withinLimit(json(write(id, 1, 'd', 'devolve', [200])));
+    withinLimit(id, json(write(id, 1, 'c', 'toma', [200])));
+    withinLimit(id, json(write(id, 1, 'd', 'devolve', [200])));
     const newestFirst = expectAnswer(
       read(id),
       'opening: the last transactions',
@@ -120,19 +122,22 @@ function observe(answer: Answer, right: number[]): boolean {
   return answer.status === 200;
 }
 
-export function debit(): void {
-  const answer = write(oneOf(5), oneOf(10_000), 'd', text(10), [200, 422]);
-  if (observe(answer, [200, 422])) withinLimit(json(answer));
-}
+export const debit = iteration(() => {
+  const id = oneOf(5);
+  const answer = write(id, oneOf(10_000), 'd', text(10), [200, 422]);
+  if (observe(answer, [200, 422])) withinLimit(id, json(answer));
+});
 
-export function credit(): void {
-  const answer = write(oneOf(5), oneOf(10_000), 'c', text(10), [200]);
-  if (observe(answer, [200])) withinLimit(json(answer));
-}
+export const credit = iteration(() => {
+  const id = oneOf(5);
+  const answer = write(id, oneOf(10_000), 'c', text(10), [200]);
+  if (observe(answer, [200])) withinLimit(id, json(answer));
+});
 
-export function statement(): void {
-  const answer = read(oneOf(5));
+export const statement = iteration(() => {
+  const id = oneOf(5);
+  const answer = read(id);
   if (!observe(answer, [200])) return;
-  const { saldo = {} } = json(answer);
-  withinLimit({ saldo: saldo.total, limite: saldo.limite });
-}
+  const { saldo } = json(answer);
+  withinLimit(id, { saldo: saldo?.total, limite: saldo?.limite });
+});

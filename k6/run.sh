@@ -22,7 +22,9 @@ Uses k6 on the PATH, else the container of the compose profile k6. The summary (
   TIME_SCALE                      0.1: a tenth as long, to try a script        (1)
   RESULTS                         the folder of the summary  (.data/k6/SCRIPT)
   KILL_EVERY                      failover: seconds between two kills          (10)
-  K6_OUT                          where k6 sends its figures (Prometheus, when it is up)
+  REPLICA_URLS                    soak: the replicas' debug ports, with API_BASE
+  K6_OUT                          where k6 sends its figures (Prometheus, when it is up); of a file, the container writes
+                                  into RESULTS only: csv=/results/run.csv
   K6_PROMETHEUS_RW_SERVER_URL     of its remote write        (this clone's stack)
   K6_PROMETHEUS_RW_TREND_STATS    what it sends of durations (p(50),p(95),p(99), which the dashboard k6 draws)
 EOF
@@ -42,10 +44,10 @@ read_state
 BUDGET=$LAST_BUDGET
 if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
 [ -n "$RUNNING" ] || [ -n "${API_BASE:-}" ] || die "the stack is not running: ./start.sh, or set API_BASE"
-for name in HTTP_PORT DEBUG_PORT_BASE PROMETHEUS_PORT REPLICAS ADMIN_TOKEN K6_IMAGE; do
-    [ "$name" != ADMIN_TOKEN ] || [ -z "${API_BASE:-}" ] || { ADMIN_TOKEN=${ADMIN_TOKEN:-}; continue; } # this clone's secret is not for another stack
-    printf -v "$name" '%s' "$(value_of "$name")"
-done
+given_token=${ADMIN_TOKEN:-}
+if [ -n "$RUNNING" ]; then read_env; else PROMETHEUS_PORT=$(value_of PROMETHEUS_PORT) K6_IMAGE=$(value_of K6_IMAGE); fi
+[ -z "${API_BASE:-}" ] || ADMIN_TOKEN=$given_token # this clone's secret is not for another stack
+case ${KILL_EVERY:=10} in *[!0-9]* | 0*) die "KILL_EVERY=$KILL_EVERY: whole seconds" ;; esac
 
 if command -v k6 >/dev/null; then
     case $(k6 version 2>/dev/null) in "k6 v0."*) die "k6 on the PATH is older than 1.0, which cannot run TypeScript: $(k6 version)" ;; esac
@@ -65,6 +67,7 @@ case $script in
         say "The five clients of the Rinha (/clientes/1 to 5) begin anew: their transactions are deleted."
         "$ROOT/start.sh" seed --reset >/dev/null ;;
     failover) own_stack "kills replicas" ;;
+    soak) [ -z "${API_BASE:-}" ] || [ -n "${REPLICA_URLS:-}" ] || die "soak watches the replicas: set REPLICA_URLS too" ;;
 esac
 
 # Where things are, as seen from where k6 runs.
@@ -79,12 +82,12 @@ else
     replica() { echo "http://backend-$1:9000"; }
 fi
 urls=''
-for ((i = 1; i <= REPLICAS; i++)); do urls="$urls $(replica "$i")"; done
+[ -n "${API_BASE:-}" ] || for ((i = 1; i <= REPLICAS; i++)); do urls="$urls $(replica "$i")"; done
 
 RESULTS=${RESULTS:-$DATA/k6/$script}
 mkdir -p "$RESULTS"
 RESULTS=$(cd "$RESULTS" && pwd -P)
-rm -f "$RESULTS"/summary.json "$RESULTS"/summary.md "$RESULTS"/report.html # of the run before
+rm -f "$RESULTS"/{summary.json,summary.md,report.html,kills.txt} # of the run before
 export RESULTS SCRIPT=$script API_BASE=${API_BASE:-$edge} REPLICA_URLS=${REPLICA_URLS:-$urls} ADMIN_TOKEN TIME_SCALE=${TIME_SCALE:-}
 [ -n "${K6_OUT+set}" ] || ! { has_prometheus || [ -n "${K6_PROMETHEUS_RW_SERVER_URL:-}" ]; } || K6_OUT=experimental-prometheus-rw
 export K6_OUT=${K6_OUT:-} # empty: nowhere
@@ -96,28 +99,42 @@ case $script in smoke) period=500ms ;; soak) period=5s ;; *) period=1s ;; esac
 export K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PORT=-1 K6_WEB_DASHBOARD_EXPORT=$RESULTS/report.html K6_WEB_DASHBOARD_PERIOD=$period
 export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
 
-killer=''
-# Ends with this script, however that ends.
+# Until this script ends, however it ends.
 kill_replicas() {
     local n=0
-    while sleep "${KILL_EVERY:-10}"; do
+    while sleep "$KILL_EVERY" && kill -0 $$ 2>/dev/null; do
         n=$((n % REPLICAS + 1))
-        if "$ROOT/start.sh" kill "backend-$n" >/dev/null 2>&1; then say "killed backend-$n"; else warn "backend-$n could not be killed"; fi
+        if "$ROOT/start.sh" kill "backend-$n" >/dev/null 2>&1; then
+            date +"%H:%M:%S backend-$n" >>"$RESULTS/kills.txt"; say "killed backend-$n"
+        else
+            warn "backend-$n could not be killed"
+        fi
     done
 }
+killer=''
 trap '[ -z "$killer" ] || kill "$killer" 2>/dev/null || true' EXIT
 if [ "$script" = failover ]; then kill_replicas & killer=$!; fi
 
+# until_done COMMAND...: sets code. In the background, because bash would handle a SIGTERM only after a command in the foreground.
+until_done() {
+    local pid
+    "$@" <&0 & pid=$!
+    trap 'kill -TERM "$pid" 2>/dev/null || true' TERM
+    trap : INT # a terminal sends it to k6 too, which then ends early, with a summary
+    while code=0; wait "$pid" || code=$?; kill -0 "$pid" 2>/dev/null; do :; done
+    trap - TERM INT
+}
 arguments=(run --address= --tag "script=$script") # no server of k6's own
 [ -t 1 ] || arguments+=(--quiet)
-code=0
 if [ "$WITH" = k6 ]; then
-    k6 "${arguments[@]}" "$@" "$ROOT/k6/$script.ts" || code=$?
+    until_done k6 "${arguments[@]}" "$@" "$ROOT/k6/$script.ts"
 else
-    read_env
     docker_prepare
-    K6_USER=$(id -u):$(id -g) compose run --rm --no-deps k6 "${arguments[@]}" "$@" "/k6/$script.ts" || code=$?
+    K6_USER=$(id -u):$(id -g); export K6_USER
+    until_done compose run --rm --no-deps k6 "${arguments[@]}" "$@" "/k6/$script.ts"
 fi
+[ -e "$RESULTS/summary.md" ] || die "k6 ended with $code and left no summary"
 [ -e "$RESULTS/report.html" ] || say "The run was too short for a page with charts."
 say "Summary: $RESULTS"
-exit $code
+[ "$script" != failover ] || [ -e "$RESULTS/kills.txt" ] || die "no replica was killed, so the run says nothing: it was shorter than KILL_EVERY=$KILL_EVERY s"
+exit "$code"

@@ -6,17 +6,19 @@
  */
 import { sleep } from 'k6';
 import http from 'k6/http';
-import { Gauge } from 'k6/metrics';
-import { requireApi } from './lib/api.ts';
-import { forgetMix, mixedStep } from './lib/mix.ts';
+import { Counter, Gauge } from 'k6/metrics';
+import { iteration } from './lib/api.ts';
+import { forgetMix, mixedStep, prepareMix } from './lib/mix.ts';
 import { ALL_STARTED, options as make, scaled, time } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
-export { forgetMix as teardown };
+export { forgetMix as teardown, mixedStep as default };
 
 const SECONDS = 20 * 60;
 /** The debug ports, one for each replica. */
-const REPLICAS = (__ENV.REPLICA_URLS || 'http://localhost:8001 http://localhost:8002').split(/\s+/).filter(Boolean);
+const REPLICAS = (__ENV.REPLICA_URLS ?? '').split(/\s+/).filter(Boolean);
+if (REPLICAS.length === 0)
+  throw new Error('REPLICA_URLS: the debug ports, such as "http://host:8001 http://host:8002"');
 const MIB = 1024 * 1024;
 
 /** What is watched: its name on a replica's page of metrics, and the largest growth in an hour that is none. */
@@ -31,6 +33,12 @@ const FIGURES = [
   { name: 'files_growth_per_hour', line: /^process_open_fds\{.*\} (\S+)$/m, unit: 1, most: 12 },
 ].map((figure) => ({ ...figure, gauge: new Gauge(figure.name) }));
 
+const STARTED = /^process_start_time_seconds(?:\{.*\})? (\S+)$/m;
+
+/** A page without a figure must not pass for one on which nothing grows, nor a new process for one that has not grown. */
+const missing = new Counter('replica_figures_missing');
+const restarts = new Counter('replica_restarts');
+
 const objectives = REPLICAS.flatMap((_, index) =>
   FIGURES.map(({ name, most }) => [`${name}{replica:${index + 1}}`, [`value<${most}`]]),
 );
@@ -44,14 +52,14 @@ export const options = make(
     ...ALL_STARTED,
     http_req_failed: ['rate<0.001'],
     http_req_duration: ['p(95)<500'],
+    replica_figures_missing: ['count==0'],
+    replica_restarts: ['count==0'],
     ...Object.fromEntries(objectives),
   },
 );
 
-export default mixedStep;
-
 export function setup(): { start: number } {
-  requireApi();
+  prepareMix();
   return { start: Date.now() };
 }
 
@@ -95,20 +103,28 @@ class Growth {
   }
 }
 
-const growths = REPLICAS.map(() => FIGURES.map(() => new Growth()));
+const replicas = REPLICAS.map((url, index) => ({
+  url,
+  tags: { replica: String(index + 1) },
+  started: undefined as string | undefined,
+  growths: FIGURES.map(() => new Growth()),
+}));
 
-export function watch({ start }: { start: number }): void {
+export const watch = iteration(({ start }: { start: number }) => {
   const seconds = (Date.now() - start) / 1000;
   const warm = seconds >= scaled(SECONDS) / 4;
-  REPLICAS.forEach((url, replica) => {
+  for (const replica of replicas) {
+    const { url, tags, growths } = replica;
     const page = String(http.get(`${url}/metrics`, { tags: { name: '/metrics' } }).body);
-    FIGURES.forEach(({ line, unit, gauge }, figure) => {
-      const value = Number(line.exec(page)?.[1]);
-      const found = growths[replica]?.[figure] as Growth;
-      if (warm && !Number.isNaN(value)) found.add(seconds, value / unit);
-      // A page that lacks the figure must not pass for one on which nothing grows.
-      gauge.add(Number.isNaN(value) ? Number.MAX_VALUE : found.perHour(), { replica: String(replica + 1) });
+    const started = STARTED.exec(page)?.[1];
+    if (started && replica.started && started !== replica.started) restarts.add(1, tags);
+    replica.started = started ?? replica.started;
+    FIGURES.forEach(({ line, unit, gauge }, index) => {
+      const value = Number(line.exec(page)?.[1]); // NaN: not there
+      if (Number.isNaN(value)) missing.add(1, tags);
+      else if (warm) growths[index]?.add(seconds, value / unit);
+      gauge.add(growths[index]?.perHour() ?? 0, tags);
     });
-  });
+  }
   sleep(scaled(5));
-}
+});

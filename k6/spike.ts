@@ -1,10 +1,9 @@
 /** Ten times the load within two seconds, for half a minute: nothing may fail, and afterwards all is as before. */
-import { requireApi } from './lib/api.ts';
-import { forgetMix, mixedStep } from './lib/mix.ts';
+import { forgetMix, mixedStep, prepareMix } from './lib/mix.ts';
 import { ALL_STARTED, options as make, scaled, time } from './lib/options.ts';
 
 export { handleSummary } from './lib/summary.ts';
-export { forgetMix as teardown, mixedStep as default, requireApi as setup };
+export { forgetMix as teardown, mixedStep as default, prepareMix as setup };
 
 const QUIET = 50;
 // One client may send 1000 requests a second (LIMIT_RATE); every tenth step sends two.

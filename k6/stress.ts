@@ -4,12 +4,11 @@
  * where throughput divided by latency, the "power", is largest (L. Kleinrock, Power and deterministic rules of thumb for
  * probabilistic problems in computer communications, ICC 1979).
  */
-import { requireApi } from './lib/api.ts';
-import { forgetMix, mixedStep } from './lib/mix.ts';
+import { forgetMix, mixedStep, prepareMix } from './lib/mix.ts';
 import { options as make, scaled, time } from './lib/options.ts';
 import { report, type Summary } from './lib/summary.ts';
 
-export { forgetMix as teardown, mixedStep as default, requireApi as setup };
+export { forgetMix as teardown, mixedStep as default, prepareMix as setup };
 
 const STEPS = [1, 2, 4, 8, 16, 32, 64];
 const SECONDS = 20;

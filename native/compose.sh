@@ -55,7 +55,8 @@ docker_ports() {
     for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
     case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
 }
-docker_monitoring() { echo prometheus grafana nginx-exporter redis-exporter postgres-exporter node-exporter; }
+# What docker-compose.budget.yml leaves out.
+docker_monitoring() { compose --profile monitoring config --services | grep -Fxv -f <(compose config --services); }
 docker_services() { compose config --services | if [ "$REPLICAS" = 1 ]; then grep -vx backend-2; else cat; fi; }
 
 docker_write_override() {
@@ -136,7 +137,7 @@ docker_up() {
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
     docker_write_override
     # shellcheck disable=SC2046 # one word a service
-    [ "$BUDGET" = 0 ] || compose rm -sf $(docker_monitoring) >/dev/null 2>&1 # what an earlier start left running
+    [ "$BUDGET" = 0 ] || step 'stopping the monitoring' compose --profile monitoring rm -sf $(docker_monitoring)
     docker_targets | write_targets "$TANDEM_TARGETS"
     step 'building the image of the replicas' compose build migrate
     # shellcheck disable=SC2046 # one word a service
@@ -155,7 +156,11 @@ docker_rebuild() {
 }
 docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.
-docker_kill() { compose exec -T "$1" sh -c 'kill -KILL -1'; }
+docker_kill() {
+    local code=0
+    compose exec -T "$1" sh -c 'kill -KILL -1' || code=$?
+    [ $code = 0 ] || [ $code = 137 ] # the shell that sends the signal can die of it too
+}
 docker_seed() { compose exec -T backend-1 node --enable-source-maps "$(program_file seed)" "$@"; }
 docker_logs() {
     local tail=100 rest=() each

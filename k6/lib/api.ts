@@ -20,8 +20,24 @@ interface Request {
   expect?: number[];
 }
 
+/** A client's patience. The edge answers within 6 s, whatever happens behind it; shorter than a step of `stress`. */
+const TIMEOUT = '15s';
+
 /** Refused by the edge (429): the run then measures the limit of one client, not the stack. */
 const rateLimited = new Counter('rate_limited');
+const scriptErrors = new Counter('script_errors');
+
+/** What k6 repeats. An iteration that throws is a line in k6's log and counts nowhere, so that a run could pass that did nothing. */
+export function iteration<T>(step: (data: T) => void): (data: T) => void {
+  return (data) => {
+    try {
+      step(data);
+    } catch (error) {
+      scriptErrors.add(1);
+      throw error;
+    }
+  };
+}
 
 function urlOf(template: string, path: Request['path'] = {}, query: Request['query'] = {}): string {
   const filled = template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name] ?? ''));
@@ -36,6 +52,7 @@ export function request(method: Method, template: string, { path, query, body, h
     url: urlOf(template, path, query),
     body: body === undefined ? null : JSON.stringify(body),
     params: {
+      timeout: TIMEOUT,
       tags: { name: template },
       headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
       ...(expect && { responseCallback: http.expectedStatuses(...expect) }),
@@ -81,6 +98,17 @@ function survives(predicate: () => boolean): boolean {
   } catch {
     return false;
   }
+}
+
+/** Names for keys of /kv that no other script uses at the same time. */
+export const keysOf = (count: number): string[] =>
+  Array.from({ length: count }, (_, n) => `k6:${__ENV.SCRIPT ?? ''}:${n + 1}`);
+
+/** Gives keys their first value. @throws ends the run, and says why */
+export function setKeys(keys: string[], value: string): void {
+  const answers = http.batch(keys.map((key) => request('PUT', '/kv', { body: { key, value } })));
+  const wrong = answers.find(({ status }) => status !== 200);
+  if (wrong) fail(`PUT /kv: ${wrong.status} ${wrong.error} ${wrong.body}`);
 }
 
 /** Takes keys away that a script has set. At once: a teardown has a minute, however slow the answers are. */

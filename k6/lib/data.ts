@@ -3,6 +3,7 @@
 const random = (below: number): number => Math.floor(Math.random() * below);
 /** One of 1 to n. */
 export const oneOf = (n: number): number => 1 + random(n);
+export const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 export const text = (length: number): string => Array.from({ length }, () => letters[random(letters.length)]).join('');
 

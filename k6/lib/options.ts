@@ -14,9 +14,9 @@ type Thresholds = Record<string, Threshold[]>;
 
 /**
  * Objectives of every script, besides its own. Checks look into the bodies. A run that the edge's limit of one client
- * refused (429) has measured nothing else, so it fails.
+ * refused (429) has measured nothing else, so it fails; so does one of which an iteration ended with an exception.
  */
-const COMMON: Thresholds = { checks: ['rate>0.99'], rate_limited: ['count==0'] };
+const COMMON: Thresholds = { checks: ['rate>0.99'], rate_limited: ['count==0'], script_errors: ['count==0'] };
 
 /** Of scripts that start their work at a given rate: k6 must have started all of it, or it has sent less than it says. */
 export const ALL_STARTED: Thresholds = { dropped_iterations: ['count==0'] };
