@@ -2,6 +2,7 @@
  * The load tests of k6/ themselves: do they run, and does each of their objectives fail when it is broken? With k6 on the
  * PATH; otherwise they are skipped. Each run is a twentieth as long as a real one, so no objective of time must hold.
  */
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   FAULTS,
@@ -11,7 +12,8 @@ import {
   startFaultyEdge,
   startLeakingReplica,
 } from '../support/faulty-edge.ts';
-import { hasK6, type Run, runK6, SCRIPTS } from '../support/k6.ts';
+import { hasK6, K6_FOLDER, type Run, runK6, SCRIPTS } from '../support/k6.ts';
+import { temporaryFolder } from '../support/servers.ts';
 import { type Stack, seed, startStack } from '../support/stack.ts';
 
 const withK6 = hasK6 ? test : test.skip;
@@ -52,6 +54,8 @@ async function runAll(scripts: readonly string[], fault: Fault, settings: Record
 
 /** How fast something was, or how much of it was done in its time: of a machine that others use too. */
 const OF_TIME = /duration|dropped_iterations|in_time|growth/;
+/** No answer makes every script throw, so this objective has a test of its own. */
+const EXCEPTIONS = 'script_errors count==0';
 const failedOf = ({ thresholds }: Run) => [...thresholds].filter(([, ok]) => !ok).map(([threshold]) => threshold);
 
 /** Stops both replicas most of the time, as a machine does that has more to do than it can; then they go on. */
@@ -80,6 +84,18 @@ withK6(
   },
   240_000,
 );
+
+withK6('An iteration that throws, of which k6 itself only writes a line into its log, fails the run', async () => {
+  const script = `${temporaryFolder('k6-script')}/throws.ts`;
+  const source = `import { iteration } from '${K6_FOLDER}/lib/api.ts';
+import { options as make } from '${K6_FOLDER}/lib/options.ts';
+export { handleSummary } from '${K6_FOLDER}/lib/summary.ts';
+export const options = make({ once: { executor: 'per-vu-iterations' } }, {});
+export default iteration(() => { throw new Error('on purpose'); });
+`;
+  writeFileSync(script, source);
+  expect(failedOf(await runK6(script, {}))).toEqual([EXCEPTIONS]);
+});
 
 withFaults(
   'Each objective of each script fails when it is broken',
@@ -115,7 +131,9 @@ withFaults(
     leaking.close();
 
     const held = [...all].flatMap(([script, thresholds]) =>
-      [...thresholds].filter((each) => !broken.get(script)?.has(each)).map((each) => `${script}: ${each}`),
+      [...thresholds]
+        .filter((each) => each !== EXCEPTIONS && !broken.get(script)?.has(each))
+        .map((each) => `${script}: ${each}`),
     );
     expect(held).toEqual([]);
   },

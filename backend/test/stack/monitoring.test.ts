@@ -62,9 +62,9 @@ test('every query of every panel and every rule gives data', async () => {
   const load = startLoad(clone.url);
   // Readers of the tasks wait for the lock until they give up: for the panel of exceptions.
   const lock = ['shell', 'postgres', '-c', 'begin; lock table tasks; select pg_sleep(5); commit'];
-  const locked = promisify(execFile)('./start.sh', lock, { cwd: clone.folder, env: clone.environment });
-  // k6's own dashboard, where there is a k6: no package brings it. Whether that run meets its objectives is not asked here.
   const options = { cwd: clone.folder, env: clone.environment };
+  const locked = promisify(execFile)('./start.sh', lock, options);
+  // k6's own dashboard, where there is a k6: no package brings it. Whether that run meets its objectives is not asked here.
   const k6 = hasK6 ? promisify(execFile)('k6/run.sh', ['basic'], options).catch(() => {}) : undefined;
   const files = readdirSync(path.join(repository, 'monitoring/grafana/dashboards')).filter(
     (file) => hasK6 || file !== 'k6.json',

@@ -84,13 +84,15 @@ export async function startFaultyEdge(target: string): Promise<FaultyEdge> {
   return edge;
 }
 
-/** A page of metrics on which everything grows, faster than anybody may. */
+/** A page of metrics on which everything grows, faster than anybody may; at times it lacks a figure, or comes from a new process. */
 export async function startLeakingReplica(): Promise<{ url: string; close(): void }> {
   const started = Date.now();
+  let pages = 0;
   const server = createServer((_request, response) => {
     const seconds = (Date.now() - started) / 1000;
+    const connections = pages++ % 5 === 4 ? '' : `db_pool_size{instance="leaking"} ${seconds}\n`;
     response.end(`nodejs_heap_space_size_used_bytes{space="old",instance="leaking"} ${1e6 * seconds}
-db_pool_size{instance="leaking"} ${seconds}
+${connections}process_start_time_seconds{instance="leaking"} ${Math.floor(seconds / 5)}
 process_open_fds{instance="leaking"} ${seconds}
 `);
   });
