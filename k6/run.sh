@@ -115,15 +115,21 @@ killer=''
 trap '[ -z "$killer" ] || kill "$killer" 2>/dev/null || true' EXIT
 if [ "$script" = failover ]; then kill_replicas & killer=$!; fi
 
-# until_done COMMAND...: sets code. In the background, because bash would handle a SIGTERM only after a command in the foreground.
+# until_done COMMAND...: sets code. In the background, because bash would handle a signal only after a command in the foreground.
+# A run that is told to end early leaves a summary of what it has.
 until_done() {
     local pid
     "$@" <&0 & pid=$!
-    trap 'kill -TERM "$pid" 2>/dev/null || true' TERM
-    trap : INT # a terminal sends it to k6 too, which then ends early, with a summary
+    if [ "$WITH" = k6 ]; then
+        trap 'kill -TERM "$pid" 2>/dev/null || true' TERM
+        trap : INT # a terminal sends it to k6 too
+    else
+        trap '"$ENGINE" stop -t 60 "$container" >/dev/null 2>&1 || true' TERM INT # `compose run` would leave it running
+    fi
     while code=0; wait "$pid" || code=$?; kill -0 "$pid" 2>/dev/null; do :; done
     trap - TERM INT
 }
+container=$PROJECT-k6-$$
 arguments=(run --address= --tag "script=$script") # no server of k6's own
 [ -t 1 ] || arguments+=(--quiet)
 if [ "$WITH" = k6 ]; then
@@ -131,7 +137,8 @@ if [ "$WITH" = k6 ]; then
 else
     docker_prepare
     K6_USER=$(id -u):$(id -g); export K6_USER
-    until_done compose run --rm --no-deps k6 "${arguments[@]}" "$@" "/k6/$script.ts"
+    until_done compose run --rm --no-deps --name "$container" k6 "${arguments[@]}" "$@" "/k6/$script.ts"
+    "$ENGINE" rm -f "$container" >/dev/null 2>&1 || true # it removes itself, unless `compose run` was ended before it
 fi
 [ -e "$RESULTS/summary.md" ] || die "k6 ended with $code and left no summary"
 [ -e "$RESULTS/report.html" ] || say "The run was too short for a page with charts."
