@@ -23,6 +23,7 @@ Uses k6 on the PATH, else the container of the compose profile k6. The summary (
   RESULTS                         the folder of the summary  (.data/k6/SCRIPT)
   KILL_EVERY                      failover: seconds between two kills          (10)
   REPLICA_URLS                    soak: the replicas' debug ports, with API_BASE
+  ADMIN_TOKEN                     smoke: that of another stack, with API_BASE
   K6_OUT                          where k6 sends its figures (Prometheus, when it is up); of a file, the container writes
                                   into RESULTS only: csv=/results/run.csv
   K6_PROMETHEUS_RW_SERVER_URL     of its remote write        (this clone's stack)
@@ -141,6 +142,13 @@ else
     "$ENGINE" rm -f "$container" >/dev/null 2>&1 || true # it removes itself, unless `compose run` was ended before it
 fi
 [ -e "$RESULTS/summary.md" ] || die "k6 ended with $code and left no summary"
+case $code in
+    0 | 99) ;;
+    *)
+        warn "k6 ended with $code, before its time."
+        { printf '**k6 ended with %s, before its time.** The figures are those until then.\n\n' "$code"; cat "$RESULTS/summary.md"; } >"$RESULTS/summary.new"
+        mv "$RESULTS/summary.new" "$RESULTS/summary.md" ;;
+esac
 [ -e "$RESULTS/report.html" ] || say "The run was too short for a page with charts."
 say "Summary: $RESULTS"
 [ "$script" != failover ] || [ -e "$RESULTS/kills.txt" ] || die "no replica was killed, so the run says nothing: it was shorter than KILL_EVERY=$KILL_EVERY s"

@@ -15,7 +15,8 @@ export const options = make(
 );
 
 export function setup(): void {
-  if (!__ENV.ADMIN_TOKEN) throw new Error('ADMIN_TOKEN is empty: k6/run.sh takes it from .env');
+  if (!__ENV.ADMIN_TOKEN)
+    throw new Error('ADMIN_TOKEN is empty: k6/run.sh takes it from .env, but with API_BASE you set it');
   requireApi();
 }
 
