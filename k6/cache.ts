@@ -15,6 +15,8 @@ const SECONDS = 60;
 
 const hits = new Rate('cache_hit_ratio');
 const staleReads = new Counter('stale_reads');
+/** Without writes no read can be stale. */
+const written = new Rate('cache_writes_done');
 
 export const options = make(
   {
@@ -31,6 +33,7 @@ export const options = make(
     ...ALL_STARTED,
     cache_hit_ratio: ['rate>0.8'],
     stale_reads: ['count==0'],
+    cache_writes_done: ['rate>0.99'],
     http_req_failed: ['rate<0.01'],
     'http_req_duration{scenario:readers}': ['p(95)<250'],
   },
@@ -72,7 +75,9 @@ export const write = iteration(() => {
   const key = pick(KEYS);
   const value = (seen.get(key) ?? 0) + 1;
   const answer = send('PUT', '/kv', { body: { key, value: String(value) } });
-  if (!expectAnswer(answer, 'PUT /kv: stored', 200, ({ status }) => status === 'ok')) return;
+  const stored = expectAnswer(answer, 'PUT /kv: stored', 200, ({ status }) => status === 'ok');
+  written.add(stored);
+  if (!stored) return;
   seen.set(key, value);
   for (let reads = 0; reads < 4; reads++) observe(key);
   sleep(0.2);

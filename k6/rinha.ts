@@ -55,7 +55,7 @@ const read = (id: number, expect = [200]): Answer => send('GET', READ, { path: {
 /** What must hold of every answer that tells a balance: the client's own limit, and a balance within it. */
 function withinLimit(id: number, { saldo, limite }: { saldo?: number; limite?: number } = {}): void {
   const limit = LIMITS[id - 1] as number;
-  if (limite !== limit || !(Number(saldo) >= -limit)) inconsistencies.add(1);
+  if (limite !== limit || !Number.isInteger(saldo) || Number(saldo) < -limit) inconsistencies.add(1);
 }
 
 function openingCheck(right: boolean): void {

@@ -46,7 +46,7 @@ BUDGET=$LAST_BUDGET
 if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
 [ -n "$RUNNING" ] || [ -n "${API_BASE:-}" ] || die "the stack is not running: ./start.sh, or set API_BASE"
 given_token=${ADMIN_TOKEN:-}
-if [ -n "$RUNNING" ]; then read_env; else PROMETHEUS_PORT=$(value_of PROMETHEUS_PORT) K6_IMAGE=$(value_of K6_IMAGE); fi
+if [ -n "$RUNNING" ]; then read_env; else for name in HTTP_PORT PROMETHEUS_PORT K6_IMAGE; do printf -v "$name" '%s' "$(value_of "$name")"; done; fi
 [ -z "${API_BASE:-}" ] || ADMIN_TOKEN=$given_token # this clone's secret is not for another stack
 case ${KILL_EVERY:=10} in *[!0-9]* | 0*) die "KILL_EVERY=$KILL_EVERY: whole seconds" ;; esac
 
@@ -103,7 +103,7 @@ export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
 # Until this script ends, however it ends.
 kill_replicas() {
     local n=0
-    while sleep "$KILL_EVERY" && kill -0 $$ 2>/dev/null; do
+    while sleep "$KILL_EVERY" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         n=$((n % REPLICAS + 1))
         if "$ROOT/start.sh" kill "backend-$n" >/dev/null 2>&1; then
             date +"%H:%M:%S backend-$n" >>"$RESULTS/kills.txt"; say "killed backend-$n"

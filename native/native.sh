@@ -439,7 +439,10 @@ native_restart() {
         native_wait "$name"
     done
 }
-native_kill() { ctl signal KILL "$1" >/dev/null; }
+native_kill() { # its whole process group: with --dev the replica is a child
+    local pid
+    pid=$(ctl pid "$1") && [ "$pid" -gt 1 ] && kill -KILL -- "-$pid"
+}
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
 native_logs() {
     local follow='' lines=100 files=() name

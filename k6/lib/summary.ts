@@ -85,7 +85,7 @@ export function report(data: Summary, lines: string[] = []): Record<string, stri
     '',
     `${API_BASE}, ${Math.round(state.testRunDurationMs / 1000)} s until ${new Date().toISOString()}: ${count} requests (${Math.round(rate)}/s), ` +
       `${metrics.http_req_failed?.values.passes ?? 0} failed.`,
-    ...(__ENV.TIME_SCALE
+    ...(Number(__ENV.TIME_SCALE || 1) < 1
       ? [`A run of ${__ENV.TIME_SCALE} of its length: its objectives are meant for a whole one.`]
       : []),
     ...(refused > 0

@@ -20,6 +20,8 @@ const withK6 = hasK6 ? test : test.skip;
 // Some five minutes long: LOAD_TEST_FAULTS=1 ./test.sh test/stack/load-tests
 const withFaults = hasK6 && process.env.LOAD_TEST_FAULTS ? test : test.skip;
 
+if (process.env.LOAD_TEST_FAULTS && !hasK6) throw new Error('LOAD_TEST_FAULTS needs a k6 on the PATH');
+
 let stack: Stack;
 let edge: FaultyEdge;
 beforeAll(async () => {
@@ -128,6 +130,7 @@ withFaults(
     record(await runAll(['cache'], FAULTS['nothing cached']));
     record(await runAll(['cache'], FAULTS['stale reads']));
     record(await runAll(['rinha'], FAULTS.overdrafts));
+    record(await runAll(['shop'], FAULTS['wrong totals'], { TIME_SCALE: '0.2' }));
     const leaking = await startLeakingReplica();
     record(await runAll(['soak'], FAULTS.none, { REPLICA_URLS: `${leaking.url} ${leaking.url}` }));
     leaking.close();

@@ -29,6 +29,8 @@ export const FAULTS = {
     if (!remembered.has(url)) remembered.set(url, answer);
     return remembered.get(url) ?? answer;
   },
+  'wrong totals': (answer, { url }) =>
+    url?.endsWith('/checkout') ? { ...answer, body: answer.body.replace(/"total":\d+/, '"total":1') } : answer,
   overdrafts: (answer) => ({ ...answer, body: answer.body.replaceAll(/"(saldo|total)":-?\d+/g, '"$1":-99999999999') }),
 } satisfies Record<string, Fault>;
 
