@@ -53,7 +53,7 @@ const write = (id: number, valor: number, tipo: string, descricao: string | null
 const read = (id: number, expect = [200]): Answer => send('GET', READ, { path: { id }, expect });
 
 /** What must hold of every answer that tells a balance: the client's own limit, and a balance within it. */
-function withinLimit(id: number, { saldo, limite }: { saldo?: number; limite?: number } = {}): void {
+function withinLimit(id: number, { saldo, limite }: { saldo?: number; limite?: number }): void {
   const limit = LIMITS[id - 1] as number;
   if (limite !== limit || !Number.isInteger(saldo) || Number(saldo) < -limit) inconsistencies.add(1);
 }
