@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Express } from 'express';
 import { createApps } from './app.ts';
 import { loadConfig } from './config.ts';
-import { createCache, noCache } from './platform/cache/cache.ts';
+import { noCache } from './platform/cache/cache.ts';
+import { createCache } from './platform/cache/coherent-cache.ts';
+import { createGate } from './platform/cache/gate.ts';
 import { createRedis } from './platform/cache/redis.ts';
 import { checkPoolBudget, createDatabase } from './platform/database/client.ts';
 import { isMigrated } from './platform/database/migrate.ts';
@@ -19,6 +21,8 @@ import { createMetrics } from './platform/metrics/metrics.ts';
 const KEEP_ALIVE_MS = 75_000;
 /** More than Nginx lets through (4 x 8 KiB) with what it adds: it should refuse, in one way, for all replicas. */
 const MAX_HEADER_BYTES = 64 * 1024;
+
+const CONTROL_CONNECTIONS = 2;
 
 const config = loadConfig(process.env);
 const instance = config.INSTANCE_NAME;
@@ -37,7 +41,15 @@ const db = createDatabase({
   metrics,
 });
 const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger) : null;
-const cache = redis ? createCache(redis, metrics) : noCache;
+// Connections of the cache's own: its questions to PostgreSQL must not wait behind the requests'.
+const control = createDatabase({
+  url: config.DATABASE_URL,
+  poolMax: CONTROL_CONNECTIONS,
+  applicationName: instance,
+  logger,
+});
+const gate = redis && createGate({ redis, control, instance, metrics, logger });
+const cache = redis && gate ? createCache({ redis, control, gate, metrics, logger }) : noCache;
 const deps: Deps = { db, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
 const apps = createApps(deps, lifecycle, { adminToken: config.ADMIN_TOKEN });
@@ -74,7 +86,8 @@ async function stop(signal: string): Promise<void> {
   if (traffic) await drain(traffic);
   debug?.closeAllConnections();
   debug?.close();
-  await Promise.allSettled([db.destroy(), redis?.quit()]);
+  gate?.stop();
+  await Promise.allSettled([db.destroy(), control.destroy(), redis?.quit()]);
   if (config.OTEL_EXPORTER_OTLP_ENDPOINT) await (await import('./platform/tracing/tracing.ts')).stopTracing();
   logger.info('stopped');
   process.exit(0);
@@ -86,7 +99,9 @@ process.on('SIGINT', stop);
 // closed port is the one signal that Nginx understands at once.
 debug = await listen(apps.debug, config.DEBUG_PORT, config.DEBUG_HOST);
 await waitUntilMigrated();
-await checkPoolBudget(db, config.REPLICAS, config.DATABASE_POOL_MAX, logger);
+await checkPoolBudget(db, config.REPLICAS, config.DATABASE_POOL_MAX + CONTROL_CONNECTIONS, logger);
+await gate?.start();
+await cache.start();
 if (lifecycle.phase === 'starting') {
   traffic = await listen(apps.traffic, config.PORT, config.HOST);
   lifecycle.phase = 'serving';

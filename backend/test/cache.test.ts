@@ -1,71 +1,67 @@
+/** How the cache uses Redis and PostgreSQL. That no client can catch it lying is shown by test/coherence. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { expectProblem, useApi } from './support/api.ts';
+import { type AnnouncedTransaction, xid } from '../src/platform/database/announced.ts';
+import { expectProblem, useApi, warm } from './support/api.ts';
+import { sample } from './support/sample.ts';
+import { until } from './support/servers.ts';
 
 const api = useApi();
 let key = 0;
 const nextKey = () => `cache-test:${++key}`;
 const cacheOf = (replica: 0 | 1) => api.replicas[replica].deps.cache;
-const write = (replica: 0 | 1, name: string, during?: () => Promise<unknown>) =>
-  api.replicas[replica].deps.cache.write(api.replicas[replica].deps.db, async () => {
-    await during?.();
-    return { result: 'done', changed: [name] };
-  });
+const keyOf = async (kind: 'v' | 'l' | 'w', tag: string) => `${await api.namespace()}${kind}:${tag}`;
+const touch = (trx: AnnouncedTransaction) =>
+  trx.insertInto('items').values({ title: 'written' }).returning(['id', xid]).executeTakeFirstOrThrow();
+const write = (
+  replica: 0 | 1,
+  tags: string[],
+  work: (trx: AnnouncedTransaction) => Promise<unknown> = async () => {},
+) =>
+  cacheOf(replica).write(
+    api.replicas[replica].deps.db,
+    () => tags,
+    async (trx) => {
+      const row = await touch(trx);
+      await work(trx);
+      return row;
+    },
+  );
 /** Redis has answered everything that was sent on this connection, fills included. */
 const settled = (replica: 0 | 1) => api.replicas[replica].deps.redis?.ping();
+const counted = async (name: string, labels: Record<string, string>) =>
+  sample((await api.replicas[0].debug.get('/metrics')).text, name, labels) ?? 0;
 
-test('When a value was read before a write and is stored after it, then no reader gets it: plain cache-aside fails here', async () => {
-  const name = nextKey();
-  let value = 'old';
-  let loaded = () => {};
-  const selected = new Promise<void>((resolve) => {
-    loaded = resolve;
+/** What a Redis with MONITOR sees of this replica's commands while `work` runs. */
+async function commandsDuring(work: () => Promise<unknown>): Promise<string[]> {
+  const names: string[] = [];
+  const watch = await api.redis.monitor();
+  watch.on('monitor', (_time, [name = '', ...args]: string[], _source, database) => {
+    const ours = database === process.env.JEST_WORKER_ID && args.some((arg) => arg.includes('cache-test'));
+    if (ours) names.push(name.toLowerCase().replace('evalsha', 'eval'));
   });
-  let finish = () => {};
-  const slow = cacheOf(0).read(name, async () => {
-    const seen = value; // SELECT
-    loaded();
-    await new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    return seen; // ... and only now SET
-  });
-  await selected;
-  await write(1, name, async () => {
-    value = 'new';
-  });
-  finish();
-  expect((await slow).value).toBe('old'); // it asked before the write was acknowledged
-  await settled(0);
-  for (const replica of [0, 1] as const) {
-    expect((await cacheOf(replica).read(name, async () => value)).value).toBe('new');
-  }
-});
+  await work();
+  await Promise.all([settled(0), settled(1)]);
+  await sleep(50);
+  watch.disconnect();
+  return names;
+}
 
-test('While a write is announced and not yet committed, then readers go to the database and store nothing', async () => {
-  const name = nextKey();
-  const outcomes: string[] = [];
-  // The last step inside the transaction: what happens right after it happens before COMMIT.
-  const redis = api.replicas[0].deps.redis as unknown as { cacheBegin: (...args: unknown[]) => Promise<unknown> };
-  const begin = redis.cacheBegin.bind(redis);
-  redis.cacheBegin = async (...args) => {
-    const reply = await begin(...args);
-    expect(await api.db.selectFrom('items').select('title').execute()).toEqual([]);
-    for (let n = 0; n < 2; n++) {
-      outcomes.push((await cacheOf(1).read(name, async () => 'old')).outcome);
-      await settled(1);
-    }
-    return reply;
-  };
-  await cacheOf(0).write(api.replicas[0].deps.db, async (trx) => {
-    await trx.insertInto('items').values({ title: 'committed' }).execute();
-    return { result: undefined, changed: [name] };
-  });
-  redis.cacheBegin = begin;
+test('A hit costs one command; a miss one, and one unawaited; a write one, however many tags, and unawaited ones', async () => {
+  const tag = nextKey();
+  const read = () => cacheOf(0).read(tag, async () => 'v');
+  // The scripts are known to Redis, so that none is sent twice.
+  await read();
+  await write(0, [tag]);
   await settled(0);
-  expect(outcomes).toEqual(['BYPASS', 'BYPASS']);
-  expect(await api.db.selectFrom('items').select('title').execute()).toEqual([{ title: 'committed' }]);
-  expect((await cacheOf(1).read(name, async () => 'new')).outcome).toBe('MISS');
+  // Redis also shows what a script does inside: in lower case, and from "lua" instead of an address.
+  const scripts = (names: string[]) => names.filter((name) => name === 'eval' || name === 'srem');
+  expect(scripts(await commandsDuring(read))).toEqual(['eval', 'eval']);
+  expect(scripts(await commandsDuring(read))).toEqual(['eval']);
+  expect(scripts(await commandsDuring(() => write(0, [tag, nextKey(), nextKey()])))).toEqual([
+    'eval',
+    ...Array(3).fill('srem'),
+  ]);
 });
 
 test('When many readers miss at once, then one of them fills', async () => {
@@ -76,7 +72,42 @@ test('When many readers miss at once, then one of them fills', async () => {
   const outcomes = (await Promise.all(reads)).map(({ outcome }) => outcome);
   expect(outcomes.filter((outcome) => outcome === 'MISS')).toHaveLength(1);
   await Promise.all([settled(0), settled(1)]);
-  expect(await cacheOf(0).read(name, async () => 'x')).toEqual({ value: 'v', outcome: 'HIT' });
+  expect(await cacheOf(0).read(name, async () => 'v')).toEqual({ value: 'v', outcome: 'HIT' });
+});
+
+test('When many readers have to go past the cache, then a replica runs one load and one more at a time', async () => {
+  const name = nextKey();
+  const finish = Promise.withResolvers<void>();
+  let loads = 0;
+  const load = async () => {
+    loads++;
+    await finish.promise;
+    return 'v';
+  };
+  const lease = cacheOf(1).read(name, load); // so that the others have none
+  await until('the lease', () => loads === 1);
+  const coalesced = await counted('cache_coalesced_loads_total', { cache: 'cache-test' });
+  const reads = Array.from({ length: 50 }, () => cacheOf(0).read(name, load));
+  await until('the first load', () => loads === 2);
+  await sleep(50);
+  expect(loads).toBe(2);
+  finish.resolve();
+  expect(new Set((await Promise.all(reads)).map(({ outcome }) => outcome))).toEqual(new Set(['BYPASS']));
+  expect(loads).toBe(3);
+  expect(await counted('cache_coalesced_loads_total', { cache: 'cache-test' })).toBe(coalesced + 48);
+  await lease;
+});
+
+test('When a load fails, then nothing is stored, those who shared it fail, and the next reader tries again', async () => {
+  const name = nextKey();
+  const failing = () =>
+    cacheOf(0).read(name, async () => {
+      await sleep(20);
+      throw new Error('no database');
+    });
+  const outcomes = await Promise.allSettled([failing(), failing(), failing(), failing()]);
+  expect(outcomes.map(({ status }) => status)).toEqual(Array(4).fill('rejected'));
+  expect((await cacheOf(0).read(name, async () => 'v')).value).toBe('v');
 });
 
 describe('when COMMIT itself fails', () => {
@@ -94,32 +125,47 @@ describe('when COMMIT itself fails', () => {
       deferrable initially deferred for each row execute function at_commit()`.execute(api.db);
   });
   const put = (value: string) => api.api.put('/kv').send({ key: 'commit', value });
-  const marker = 'c:w:kv:commit';
 
   test('then a refused one ends its marker and changes nothing', async () => {
     await put('kept');
     expect((await put('refused')).status).toBe(500);
     await settled(0);
-    expect(await api.redis.exists(marker)).toBe(0);
+    expect(await api.redis.exists(await keyOf('w', 'kv:commit'))).toBe(0);
     expect((await api.api.get('/kv?key=commit')).body).toMatchObject({ data: { value: 'kept' }, source: 'database' });
   });
 
-  test('then one whose answer is lost says that nobody knows (504), and keeps its marker until it expires', async () => {
+  test('then one whose answer is lost says that nobody knows (504), and its marker stays until PostgreSQL says it is over', async () => {
     expectProblem(await put('cut'), 504);
     await settled(0);
+    const marker = await keyOf('w', 'kv:commit');
     expect(await api.redis.scard(marker)).toBe(1);
-    expect(await api.redis.pttl(marker)).toBeGreaterThan(0);
-    expect((await api.api.get('/kv?key=commit')).headers['x-cache']).toBe('BYPASS');
+    expect(await api.redis.pttl(marker)).toBe(-1);
+    const [resolved, { headers }] = [
+      await counted('cache_marker_resolutions_total', { outcome: 'over' }),
+      await api.api.get('/kv?key=commit'),
+    ];
+    expect(headers['x-cache']).toBe('BYPASS');
+    expect(await warm(api.api, '/kv?key=commit')).toMatchObject({ data: { value: 'kept' } });
+    expect(await counted('cache_marker_resolutions_total', { outcome: 'over' })).toBe(resolved + 1);
+    expect(await api.redis.exists(marker)).toBe(0);
   });
 });
 
-test('When a load fails, then nothing is stored and the next reader tries again', async () => {
-  const name = nextKey();
-  const failing = cacheOf(0).read(name, async () => {
-    throw new Error('no database');
+test('The marker of a transaction that runs stays, however long; once it is over, or lost in a crash, the marker goes', async () => {
+  const tag = nextKey();
+  const read = async () => (await cacheOf(0).read(tag, async () => 'v')).outcome;
+  const marker = await keyOf('w', tag);
+  await api.db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ xid: string }>`select pg_current_xact_id()::text as xid`.execute(trx);
+    // Both left behind by writers that died; PostgreSQL will not know the second number for long.
+    await api.redis.sadd(marker, `${rows[0]?.xid}:running`, '999999999:from before a crash');
+    for (let n = 0; n < 5; n++) {
+      expect(await read()).toBe('BYPASS');
+      await sleep(150);
+    }
+    expect(await api.redis.smembers(marker)).toEqual([`${rows[0]?.xid}:running`]);
   });
-  await expect(failing).rejects.toThrow('no database');
-  expect((await cacheOf(0).read(name, async () => 'v')).value).toBe('v');
+  await until('the cache to be used again', async () => (await read()) === 'HIT');
 });
 
 test('When ever new pages of a list are asked for, then the others still come from the cache', async () => {
@@ -127,19 +173,68 @@ test('When ever new pages of a list are asked for, then the others still come fr
   const read = (field: string) => cacheOf(0).read(name, async () => field, field);
   for (let n = 0; n < 1_050; n++) await read(`page ${n}`);
   await settled(0);
-  expect(await api.redis.hlen(`c:v:${name}`)).toBeLessThanOrEqual(1_000);
+  expect(await api.redis.hlen(await keyOf('v', name))).toBeLessThanOrEqual(1_000);
   expect((await read('first')).outcome).toBe('MISS');
   await settled(0);
   expect(await read('first')).toEqual({ value: 'first', outcome: 'HIT' });
 });
 
-test('Every key that is stored has an end', async () => {
+test('An answer of more than 256 KiB is not stored, and is counted', async () => {
   const name = nextKey();
-  await cacheOf(0).read(name, async () => 'v');
-  await write(0, nextKey());
-  await Promise.all([settled(0), settled(1)]);
-  for (const stored of await api.redis.keys('*')) {
-    expect(stored).toMatch(/^c:[vlw]:/);
-    expect(await api.redis.pttl(stored)).toBeGreaterThan(0);
+  const large = 'x'.repeat(256 * 1024);
+  expect((await cacheOf(0).read(name, async () => large)).outcome).toBe('MISS');
+  await settled(0);
+  expect(await api.redis.exists(await keyOf('v', name))).toBe(0);
+  expect(await counted('cache_fills_total', { cache: 'cache-test', outcome: 'too_large' })).toBe(1);
+});
+
+test('"There is none" is cached too, until there is one', async () => {
+  expect((await api.api.get('/kv?key=later')).status).toBe(404);
+  await settled(0);
+  const again = await api.at(1).get('/kv?key=later');
+  expect([again.status, again.headers['x-cache']]).toEqual([404, 'HIT']);
+  await api.api.put('/kv').send({ key: 'later', value: 'v' });
+  expect((await api.at(1).get('/kv?key=later')).body.data.value).toBe('v');
+});
+
+test('What is cached and who may fill it has an end, and not all at once; markers have none', async () => {
+  const names = Array.from({ length: 20 }, nextKey);
+  const lives: number[] = [];
+  for (const name of names) {
+    await cacheOf(0).read(name, async () => 'v');
+    await settled(0);
+    lives.push(await api.redis.pttl(await keyOf('v', name)));
   }
+  expect(Math.min(...lives)).toBeGreaterThan(260_000);
+  expect(Math.max(...lives)).toBeLessThan(331_000);
+  expect(Math.max(...lives) - Math.min(...lives)).toBeGreaterThan(5_000);
+  const waiting = Promise.withResolvers<string>();
+  const name = nextKey();
+  const reading = cacheOf(0).read(name, () => waiting.promise);
+  await until('the lease', async () => (await api.redis.exists(await keyOf('l', name))) === 1);
+  expect(await api.redis.pttl(await keyOf('l', name))).toBeGreaterThan(0);
+  waiting.resolve('v');
+  await reading;
+  expect(await api.redis.pttl(`${await api.namespace()}open`)).toBe(-1);
+});
+
+test('When a write changes nothing, then Redis is not told', async () => {
+  const commands = await commandsDuring(() =>
+    cacheOf(0).write(
+      api.replicas[0].deps.db,
+      () => [nextKey()],
+      async () => undefined,
+    ),
+  );
+  expect(commands).toEqual([]);
+});
+
+test('When a tag is forgotten by a write, then the tests notice it', async () => {
+  const { id } = (await api.api.post('/tasks').send({ title: 'before' })).body.task;
+  await warm(api.api, `/tasks/${id}`);
+  // As psql would: past the cache.
+  await api.db.updateTable('tasks').set({ title: 'after' }).where('id', '=', id).execute();
+  expect((await api.api.get(`/tasks/${id}`)).status).toBe(500);
+  await api.api.post('/cache/clear').set({ Authorization: 'Bearer the-administrator' });
+  expect((await api.api.get(`/tasks/${id}`)).body.task.title).toBe('after');
 });

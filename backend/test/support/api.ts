@@ -4,7 +4,9 @@ import { type Kysely, sql } from 'kysely';
 import { pino } from 'pino';
 import supertest from 'supertest';
 import { createApps } from '../../src/app.ts';
-import { createCache } from '../../src/platform/cache/cache.ts';
+import type { Cache } from '../../src/platform/cache/cache.ts';
+import { createCache } from '../../src/platform/cache/coherent-cache.ts';
+import { createGate } from '../../src/platform/cache/gate.ts';
 import { createRedis, type RedisClient } from '../../src/platform/cache/redis.ts';
 import { createDatabase } from '../../src/platform/database/client.ts';
 import type { Database } from '../../src/platform/database/schema.ts';
@@ -23,6 +25,9 @@ export const logger = pino({ level: process.env.LOG_LEVEL ?? 'error' });
 /** One replica in this process: its own pool, Redis connection and registry, as a real one has. */
 export interface TestReplica {
   readonly deps: Deps;
+  /** The cache's own connections, and what it knows about the gate. */
+  readonly control: Kysely<Database>;
+  readonly gate: ReturnType<typeof createGate>;
   readonly lifecycle: Lifecycle;
   /** Requests to what the traffic port serves. */
   readonly api: supertest.Agent;
@@ -40,6 +45,8 @@ export interface TestApi {
   /** The test's own connections, as the superuser and without time limits, to look at what is stored. */
   readonly db: Kysely<Database>;
   readonly redis: RedisClient;
+  /** What the names of the cache's keys begin with now. */
+  namespace(): Promise<string>;
 }
 
 const adminUrl = (database: string) => `${process.env.TEST_POSTGRES_URL}/${database}`;
@@ -70,26 +77,55 @@ export function databaseUrl(name: string, role: 'postgres' | 'tandem_app' | 'tan
 /** Both replicas and the tests share one thread, which a busy machine may hold up for longer than a replica waits. */
 const PATIENCE_MS = 10_000;
 
+/**
+ * Compares every answer from the cache with the database, so that each test finds a tag that a write forgot. An answer that
+ * differs because a write came between is not there any more when it is asked for again.
+ */
+function checked(cache: Cache): Cache {
+  return {
+    ...cache,
+    async read<T>(tag: string, load: () => Promise<T>, field?: string) {
+      const answer = await cache.read(tag, load, field);
+      if (answer.outcome !== 'HIT') return answer;
+      const [inCache, inDatabase] = [JSON.stringify(answer.value), JSON.stringify(await load())];
+      if (inCache === inDatabase) return answer;
+      const again = await cache.read(tag, load, field);
+      if (again.outcome !== 'HIT' || JSON.stringify(again.value) !== inCache) return answer;
+      throw new Error(`the cache keeps ${inCache} for ${tag}, but it is ${inDatabase}: a write did not name this tag`);
+    },
+  };
+}
+
 function createReplica(instance: string, database: string): TestReplica {
   const metrics = createMetrics(instance);
   const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
-  const db = createDatabase({
-    url: databaseUrl(database),
-    poolMax: 10,
-    applicationName: instance,
-    logger,
-    metrics,
-    connectionTimeout: PATIENCE_MS,
-  });
-  const deps: Deps = { db, cache: createCache(redis, metrics), redis, metrics, logger, instance };
+  const url = databaseUrl(database);
+  const options = { url, applicationName: instance, logger, connectionTimeout: PATIENCE_MS };
+  const db = createDatabase({ ...options, poolMax: 10, metrics });
+  const control = createDatabase({ ...options, poolMax: 2 });
+  const gate = createGate({ redis, control, instance, metrics, logger });
+  const cache = checked(createCache({ redis, control, gate, metrics, logger }));
+  const deps: Deps = { db, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
-  return { deps, lifecycle, api: supertest(apps.traffic), debug: supertest(apps.debug) } as unknown as TestReplica;
+  return {
+    deps,
+    control,
+    gate,
+    lifecycle,
+    api: supertest(apps.traffic),
+    debug: supertest(apps.debug),
+  } as unknown as TestReplica;
 }
 
 /** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */
 export function useApi(): TestApi {
   const api = {} as { -readonly [K in keyof TestApi]: TestApi[K] };
+  api.namespace = async () => {
+    const [open] = await api.redis.keys('c:*:open');
+    if (!open) throw new Error('the cache is not open');
+    return open.slice(0, -'open'.length);
+  };
   api.at = (turn) => api.replicas[turn % 2 === 0 ? 0 : 1].api;
   beforeAll(async () => {
     const database = await createTestDatabase();
@@ -100,10 +136,15 @@ export function useApi(): TestApi {
     const clients = [api.redis, ...api.replicas.map(({ deps }) => deps.redis as RedisClient)];
     await Promise.all(clients.map((client) => new Promise((resolve) => client.once('ready', resolve))));
     await api.redis.flushdb();
+    for (const { gate, deps } of api.replicas) {
+      await gate.start();
+      await deps.cache.start();
+    }
   });
   afterAll(async () => {
-    for (const { deps } of api.replicas) {
-      await deps.db.destroy();
+    for (const { deps, control, gate } of api.replicas) {
+      gate.stop();
+      await Promise.all([deps.db.destroy(), control.destroy()]);
       deps.redis?.disconnect();
     }
     await api.db.destroy();

@@ -1,4 +1,5 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { KvQuery, Pair } from './kv.schemas.ts';
@@ -26,8 +27,8 @@ export async function countPairs(db: Kysely<Database>): Promise<number> {
   return count;
 }
 
-/** @returns the new version, or undefined when the precondition forbids the write */
-export async function putPair(trx: Transaction<Database>, { key, value }: Pair, precondition: Precondition) {
+/** @returns undefined when the precondition forbids the write */
+export function putPair(trx: AnnouncedTransaction, { key, value }: Pair, precondition: Precondition) {
   const changes = { value, updated_at: sql`now()`, version: nextVersion };
   // A precondition asks for a pair that is there: then nothing may be inserted.
   const written =
@@ -36,22 +37,22 @@ export async function putPair(trx: Transaction<Database>, { key, value }: Pair, 
           .insertInto('kv')
           .values({ key, value })
           .onConflict((conflict) => conflict.column('key').doUpdateSet(changes))
-          .returning('version')
+          .returning(['key', 'version', xid])
       : trx
           .updateTable('kv')
           .set(changes)
           .where('key', '=', key)
           .where(versionMatches(precondition))
-          .returning('version');
-  return (await written.executeTakeFirst())?.version;
+          .returning(['key', 'version', xid]);
+  return written.executeTakeFirst();
 }
 
-/** @returns whether a pair was deleted */
-export async function deletePair(trx: Transaction<Database>, key: string, precondition: Precondition) {
-  const { numDeletedRows } = await trx
+/** @returns undefined when there is no such pair in a version that the precondition allows */
+export function deletePair(trx: AnnouncedTransaction, key: string, precondition: Precondition) {
+  return trx
     .deleteFrom('kv')
     .where('key', '=', key)
     .where(versionMatches(precondition))
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
+    .returning(['key', xid])
+    .executeTakeFirst();
 }

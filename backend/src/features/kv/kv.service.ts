@@ -4,27 +4,30 @@ import { preconditionFailed } from '../../platform/http/conditional.ts';
 import { deletePair, findPair, putPair } from './kv.repository.ts';
 import type { Pair } from './kv.schemas.ts';
 
-const cacheKey = (key: string) => `kv:${key}`;
+const tag = (key: string) => `kv:${key}`;
+const written = (pair: Pick<Pair, 'key'>) => [tag(pair.key)];
 
 /** Reads a pair through the cache; `value` is null when there is none, which is cached too. */
 export function readPair({ db, cache }: Deps, key: string) {
-  return cache.read(cacheKey(key), async () => (await findPair(db, key)) ?? null);
+  return cache.read(tag(key), async () => (await findPair(db, key)) ?? null);
 }
 
 /** @returns the new version. @throws HttpError 412 */
-export function writePair({ db, cache }: Deps, pair: Pair, precondition: Precondition): Promise<number> {
-  return cache.write(db, async (trx) => {
-    const version = await putPair(trx, pair, precondition);
-    if (version === undefined) throw preconditionFailed();
-    return { result: version, changed: [cacheKey(pair.key)] };
+export async function writePair({ db, cache }: Deps, pair: Pair, precondition: Precondition): Promise<number> {
+  const { version } = await cache.write(db, written, async (trx) => {
+    const row = await putPair(trx, pair, precondition);
+    if (!row) throw preconditionFailed();
+    return row;
   });
+  return version;
 }
 
 /** @returns whether there was one. @throws HttpError 412 */
-export function removePair({ db, cache }: Deps, key: string, precondition: Precondition): Promise<boolean> {
-  return cache.write(db, async (trx) => {
-    const deleted = await deletePair(trx, key, precondition);
-    if (!deleted && precondition !== undefined) throw preconditionFailed();
-    return { result: deleted, changed: deleted ? [cacheKey(key)] : [] };
+export async function removePair({ db, cache }: Deps, key: string, precondition: Precondition): Promise<boolean> {
+  const deleted = await cache.write(db, written, async (trx) => {
+    const row = await deletePair(trx, key, precondition);
+    if (!row && precondition !== undefined) throw preconditionFailed();
+    return row;
   });
+  return deleted !== undefined;
 }

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
@@ -20,27 +21,36 @@ export function findProduct(db: Kysely<Database>, id: number) {
   return db.selectFrom('products').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertProduct(db: Kysely<Database>, product: NewProduct) {
-  return db.insertInto('products').values(product).returning(WITH_VERSION).executeTakeFirstOrThrow();
+export function insertProduct(trx: AnnouncedTransaction, product: NewProduct) {
+  return trx
+    .insertInto('products')
+    .values(product)
+    .returning([...WITH_VERSION, xid])
+    .executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such product in a version that the precondition allows */
-export function updateProduct(db: Kysely<Database>, id: number, changes: ProductChanges, precondition: Precondition) {
-  return db
+export function updateProduct(
+  trx: AnnouncedTransaction,
+  id: number,
+  changes: ProductChanges,
+  precondition: Precondition,
+) {
+  return trx
     .updateTable('products')
     .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning(WITH_VERSION)
+    .returning([...WITH_VERSION, xid])
     .executeTakeFirst();
 }
 
-/** @returns whether a row was deleted */
-export async function deleteProduct(db: Kysely<Database>, id: number, precondition: Precondition): Promise<boolean> {
-  const { numDeletedRows } = await db
+/** @returns undefined as for updateProduct */
+export function deleteProduct(trx: AnnouncedTransaction, id: number, precondition: Precondition) {
+  return trx
     .deleteFrom('products')
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
+    .returning(['id', xid])
+    .executeTakeFirst();
 }

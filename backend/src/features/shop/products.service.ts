@@ -1,4 +1,4 @@
-import { collectionTags, fieldOf } from '../../platform/cache/cache.ts';
+import { collectionTags, fieldOf } from '../../platform/cache/tags.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -21,26 +21,23 @@ export function readProduct({ db, cache }: Deps, id: number) {
 }
 
 export function createProduct({ db, cache }: Deps, product: NewProduct) {
-  return cache.write(db, async (trx) => {
-    const created = await insertProduct(trx, product);
-    return { result: created, changed: tags.written(created.id) };
-  });
+  return cache.write(db, tags.written, (trx) => insertProduct(trx, product));
 }
 
 /** @throws HttpError 404 or 412 */
 export function changeProduct({ db, cache }: Deps, id: number, changes: ProductChanges, precondition: Precondition) {
-  return cache.write(db, async (trx) => {
+  return cache.write(db, tags.written, async (trx) => {
     const updated = await updateProduct(trx, id, changes, precondition);
     if (!updated) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return { result: updated, changed: tags.written(id) };
+    return updated;
   });
 }
 
 /** @throws HttpError 404, 409 (it is in a cart or an order) or 412 */
-export function removeProduct({ db, cache }: Deps, id: number, precondition: Precondition): Promise<void> {
-  return cache.write(db, async (trx) => {
+export async function removeProduct({ db, cache }: Deps, id: number, precondition: Precondition): Promise<void> {
+  await cache.write(db, tags.written, async (trx) => {
     const deleted = await deleteProduct(trx, id, precondition).catch(inUse);
     if (!deleted) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return { result: undefined, changed: tags.written(id) };
+    return deleted;
   });
 }

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
@@ -21,27 +22,31 @@ export function findTask(db: Kysely<Database>, id: number) {
   return db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertTask(db: Kysely<Database>, task: NewTask) {
-  return db.insertInto('tasks').values(task).returning(WITH_VERSION).executeTakeFirstOrThrow();
+export function insertTask(trx: AnnouncedTransaction, task: NewTask) {
+  return trx
+    .insertInto('tasks')
+    .values(task)
+    .returning([...WITH_VERSION, xid])
+    .executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such task in a version that the precondition allows */
-export function updateTask(db: Kysely<Database>, id: number, changes: TaskChanges, precondition: Precondition) {
-  return db
+export function updateTask(trx: AnnouncedTransaction, id: number, changes: TaskChanges, precondition: Precondition) {
+  return trx
     .updateTable('tasks')
     .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning(WITH_VERSION)
+    .returning([...WITH_VERSION, xid])
     .executeTakeFirst();
 }
 
 /** @returns the task that was deleted; undefined as for updateTask */
-export function deleteTask(db: Kysely<Database>, id: number, precondition: Precondition) {
-  return db
+export function deleteTask(trx: AnnouncedTransaction, id: number, precondition: Precondition) {
+  return trx
     .deleteFrom('tasks')
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning(COLUMNS)
+    .returning([...COLUMNS, xid])
     .executeTakeFirst();
 }

@@ -1,4 +1,4 @@
-import { collectionTags, fieldOf } from '../../platform/cache/cache.ts';
+import { collectionTags, fieldOf } from '../../platform/cache/tags.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
@@ -19,26 +19,23 @@ export function readTask({ db, cache }: Deps, id: number) {
 }
 
 export function createTask({ db, cache }: Deps, task: NewTask) {
-  return cache.write(db, async (trx) => {
-    const created = await insertTask(trx, task);
-    return { result: created, changed: tags.written(created.id) };
-  });
+  return cache.write(db, tags.written, (trx) => insertTask(trx, task));
 }
 
 /** @throws HttpError 404 or 412 */
 export function changeTask({ db, cache }: Deps, id: number, changes: TaskChanges, precondition: Precondition) {
-  return cache.write(db, async (trx) => {
+  return cache.write(db, tags.written, async (trx) => {
     const updated = await updateTask(trx, id, changes, precondition);
     if (!updated) throw await notWritten('task', precondition, () => findTask(trx, id));
-    return { result: updated, changed: tags.written(id) };
+    return updated;
   });
 }
 
 /** @throws HttpError 404 or 412 */
 export function removeTask({ db, cache }: Deps, id: number, precondition: Precondition) {
-  return cache.write(db, async (trx) => {
+  return cache.write(db, tags.written, async (trx) => {
     const deleted = await deleteTask(trx, id, precondition);
     if (!deleted) throw await notWritten('task', precondition, () => findTask(trx, id));
-    return { result: deleted, changed: tags.written(id) };
+    return deleted;
   });
 }

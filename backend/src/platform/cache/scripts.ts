@@ -1,20 +1,27 @@
 import type { RedisClient } from './redis.ts';
 
 /**
- * Three keys a tag: `v` the cached answers, `l` the leases (who may fill them), `w` the writes that are under way. The first
- * two are hashes, because a tag may have many answers: each page of a list is a field of its own.
+ * The keys, all in a namespace that changes with the Redis process and with the epoch of the gate (cache.ts):
+ *   v:<tag>  hash, field -> payload   the cached answers of a tag; expire
+ *   l:<tag>  hash, field -> token     the leases: who may fill which field; expire
+ *   w:<tag>  set of tokens            the markers: writes that have begun and are not known to be over. Never expire: a marker
+ *                                     that ends before its transaction lets a reader store what that is about to change
+ *   open     string                   no write older than this memory is still running; never expires
+ *   opening  string, a nonce          somebody finds out whether that is so
  * Each script runs in Redis as one step, so no other command can come between its lines.
  */
 const SCRIPTS = {
-  // -> ["HIT", payload] | ["LEASE"] (load, then fill) | ["BYPASS"] (load, do not fill)
+  // -> HIT payload | CLOSED | PENDING token... | BUSY | LEASE (load, then fill); all but HIT and LEASE: load, do not fill
   cacheRead: `
     local value = redis.call('HGET', KEYS[1], ARGV[1])
     if value then return {'HIT', value} end
-    if redis.call('EXISTS', KEYS[3]) == 1 then return {'BYPASS'} end
-    if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return {'BYPASS'} end
+    if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end
+    local pending = redis.call('SMEMBERS', KEYS[3])
+    if #pending > 0 then return {'PENDING', unpack(pending)} end
+    if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return {'BUSY'} end
     redis.call('PEXPIRE', KEYS[2], ARGV[3], 'NX')
     return {'LEASE'}`,
-  // A write that began meanwhile has taken the lease away, and the value is not stored.
+  // A write that has begun meanwhile has taken the lease away, and the value is not stored.
   cacheFill: `
     if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
     redis.call('HDEL', KEYS[2], ARGV[1])
@@ -27,20 +34,33 @@ const SCRIPTS = {
     for i = 1, #KEYS, 3 do
       redis.call('UNLINK', KEYS[i], KEYS[i + 1])
       redis.call('SADD', KEYS[i + 2], ARGV[1])
-      redis.call('PEXPIRE', KEYS[i + 2], ARGV[2])
     end
     return 1`,
+  // Only in the memory in which the opening began.
+  cacheOpen: `
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    redis.call('SET', KEYS[2], '1')
+    redis.call('DEL', KEYS[1])
+    return 1`,
 } as const;
+
+/** @param ns the namespace: part of each key's name */
+export const keysOf = (ns: string, tag: string) => [`${ns}v:${tag}`, `${ns}l:${tag}`, `${ns}w:${tag}`] as const;
+export const openKey = (ns: string) => `${ns}open`;
+export const openingKey = (ns: string) => `${ns}opening`;
+
+export type ReadReply = ['HIT', string] | ['PENDING', ...string[]] | ['CLOSED' | 'BUSY' | 'LEASE'];
 
 export type ScriptedRedis = RedisClient & {
   cacheRead(
     v: string,
     l: string,
     w: string,
+    open: string,
     field: string,
     token: string,
     leaseMs: number,
-  ): Promise<['HIT', string] | ['LEASE'] | ['BYPASS']>;
+  ): Promise<ReadReply>;
   cacheFill(
     v: string,
     l: string,
@@ -50,13 +70,15 @@ export type ScriptedRedis = RedisClient & {
     ttlMs: number,
     maxFields: number,
   ): Promise<0 | 1>;
-  /** @param keysAndArguments v, l and w of each tag, then token and markerMs */
-  cacheBegin(numberOfKeys: number, ...keysAndArguments: (string | number)[]): Promise<1>;
+  /** @param keysAndToken v, l and w of each tag, then the token */
+  cacheBegin(numberOfKeys: number, ...keysAndToken: string[]): Promise<1>;
+  cacheOpen(opening: string, open: string, nonce: string): Promise<0 | 1>;
 };
 
 export function withScripts(redis: RedisClient): ScriptedRedis {
-  redis.defineCommand('cacheRead', { numberOfKeys: 3, lua: SCRIPTS.cacheRead });
+  redis.defineCommand('cacheRead', { numberOfKeys: 4, lua: SCRIPTS.cacheRead });
   redis.defineCommand('cacheFill', { numberOfKeys: 2, lua: SCRIPTS.cacheFill });
   redis.defineCommand('cacheBegin', { lua: SCRIPTS.cacheBegin });
+  redis.defineCommand('cacheOpen', { numberOfKeys: 2, lua: SCRIPTS.cacheOpen });
   return redis as ScriptedRedis;
 }

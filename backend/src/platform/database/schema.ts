@@ -98,6 +98,18 @@ export interface OrderItemsTable {
   version: Version;
 }
 
+/** One row: whether the cache may be used, and in which epoch (platform/cache/gate.ts). */
+export interface CacheGateTable {
+  epoch: string;
+  open: boolean;
+}
+
+/** When each replica last reached Redis. */
+export interface CachePeerTable {
+  instance: string;
+  seen_at: Timestamp;
+}
+
 /** Every table. A migration that adds or changes one changes its type here. */
 export interface Database {
   items: ItemsTable;
@@ -108,4 +120,6 @@ export interface Database {
   products: ProductsTable;
   orders: OrdersTable;
   order_items: OrderItemsTable;
+  cache_gate: CacheGateTable;
+  cache_peer: CachePeerTable;
 }

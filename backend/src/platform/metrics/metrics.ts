@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import promBundle from 'express-prom-bundle';
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../version.ts';
 
 /** The label of every path that no route declares: one series, however many paths a scanner tries. */
@@ -10,7 +10,7 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const OTHER_METHOD = '_OTHER';
 /** Statuses that a route may answer at any time, and that the error ratio is made of. */
 const FAILURES = [500, 503, 504];
-const CACHE_OPERATIONS = ['read', 'fill', 'begin', 'end', 'clear'] as const;
+const CACHE_OPERATIONS = ['read', 'fill', 'begin', 'end', 'clear', 'open', 'gate'] as const;
 
 export interface Metrics {
   readonly registry: Registry;
@@ -24,9 +24,17 @@ export interface Metrics {
   countException(method: string, path: string, type: string): void;
   /** Shows what a pool of connections is doing whenever somebody asks. */
   watchPool(pool: { totalCount: number; idleCount: number; waitingCount: number }, max: number): void;
+  /** Shows whether this replica may use the cache. */
+  watchGate(read: () => 0 | 1): void;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
+  readonly cacheBypasses: Counter<'cache' | 'reason'>;
+  readonly cacheCoalesced: Counter<'cache'>;
   readonly cacheFills: Counter<'cache' | 'outcome'>;
+  readonly cacheWrites: Counter<'outcome'>;
+  readonly cacheMarkers: Counter<'outcome'>;
+  readonly cacheOpenings: Counter;
   readonly cacheErrors: Counter<'operation'>;
+  readonly cacheCommands: Histogram<'operation'>;
 }
 
 /**
@@ -81,13 +89,7 @@ export function createMetrics(instance: string): Metrics {
     },
   });
 
-  const cacheErrors = new Counter({
-    name: 'cache_errors_total',
-    help: 'Redis commands that failed or timed out',
-    labelNames: ['operation'],
-    registers,
-  });
-  for (const operation of CACHE_OPERATIONS) cacheErrors.inc({ operation }, 0);
+  const cache = createCacheMetrics(registry);
 
   return {
     registry,
@@ -117,19 +119,66 @@ export function createMetrics(instance: string): Metrics {
       gauge('idle', 'Connections that are open and not in use', () => pool.idleCount);
       gauge('waiting', 'Queries that wait for a connection', () => pool.waitingCount);
     },
-    cacheReads: new Counter({
-      name: 'cache_reads_total',
-      help: 'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
-      labelNames: ['cache', 'outcome'],
-      registers,
-    }),
-    cacheFills: new Counter({
-      name: 'cache_fills_total',
-      help: 'Answers given to the cache after a miss: stored, or refused because a write came between',
-      labelNames: ['cache', 'outcome'],
-      registers,
-    }),
+    watchGate(read) {
+      new Gauge({
+        name: 'cache_gate_open',
+        help: 'Whether this replica may use the cache: 1, or 0 when writes go on without it or PostgreSQL does not answer',
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+    ...cache,
+  };
+}
+
+function createCacheMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = <const L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter<L>({ name: `cache_${name}_total`, help, labelNames: [...labelNames], registers });
+  const cacheErrors = counter('errors', 'Commands to Redis that failed or timed out', ['operation']);
+  const cacheMarkers = counter(
+    'marker_resolutions',
+    'Markers of writes about which PostgreSQL was asked, by what it said: over (and removed), in_progress, failed',
+    ['outcome'],
+  );
+  const cacheWrites = counter(
+    'writes',
+    'Writes of cached data: announced to Redis, passed without it (gate closed), or refused with 503',
+    ['outcome'],
+  );
+  for (const operation of CACHE_OPERATIONS) cacheErrors.inc({ operation }, 0);
+  for (const outcome of ['over', 'in_progress', 'failed']) cacheMarkers.inc({ outcome }, 0);
+  for (const outcome of ['announced', 'passed', 'refused']) cacheWrites.inc({ outcome }, 0);
+  return {
+    cacheReads: counter(
+      'reads',
+      'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
+      ['cache', 'outcome'],
+    ),
+    cacheBypasses: counter(
+      'bypasses',
+      'Reads that went past the cache, by reason: pending (a write is under way), busy (another reader fills), closed (the memory is new), gate, disconnected, breaker, error',
+      ['cache', 'reason'],
+    ),
+    cacheCoalesced: counter('coalesced_loads', 'Reads that shared the load of another request', ['cache']),
+    cacheFills: counter(
+      'fills',
+      'Answers given to the cache after a miss: stored, refused because a write came between, too_large, or failed',
+      ['cache', 'outcome'],
+    ),
+    cacheWrites,
+    cacheMarkers,
+    cacheOpenings: counter('openings', 'Times that this replica found an empty Redis safe to use', []),
     cacheErrors,
+    cacheCommands: new Histogram({
+      name: 'cache_command_duration_seconds',
+      help: 'Duration of the commands to Redis, as the replica sees them',
+      labelNames: ['operation'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25],
+      registers,
+    }),
   };
 }
 

@@ -1,0 +1,265 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kysely, Transaction } from 'kysely';
+import type { Logger } from 'pino';
+import type { AnnouncedTransaction } from '../database/announced.ts';
+import { classifyDatabaseError } from '../database/errors.ts';
+import type { Database } from '../database/schema.ts';
+import { HttpError } from '../http/errors.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { createBreaker } from './breaker.ts';
+import { type Cache, type Row, type Written, withoutXid } from './cache.ts';
+import { createCoalescer } from './coalesce.ts';
+import { createResolver } from './markers.ts';
+import { watchRunId } from './namespace.ts';
+import { createOpener } from './open.ts';
+import type { RedisClient } from './redis.ts';
+import { keysOf, openKey, type ReadReply, withScripts } from './scripts.ts';
+import { labelOf } from './tags.ts';
+
+/** Lets writes go on without Redis (gate.ts). The cache is correct with any of them, also with noGate. */
+export interface Gate {
+  /** The epoch in which this replica may use the cache at this moment; undefined: it may not. Part of each key's name. */
+  epoch(): string | undefined;
+  /** Whether a transaction that has its xid, and could not announce itself, may commit; asked within it. */
+  mayPass(trx: Transaction<Database>): Promise<boolean>;
+  /** Prepares for writes that pass; may take seconds. @throws HttpError 503 when they should go to another replica */
+  close(): Promise<void>;
+}
+
+const refused = () => new HttpError(503, 'the cache did not confirm the write; nothing was written');
+
+/** Without Redis there are no writes of what is cached. */
+export const noGate: Gate = {
+  epoch: () => '0',
+  mayPass: async () => false,
+  async close() {
+    throw refused();
+  },
+};
+
+/** A lease outlives every load: the database gives up a statement after 4 s. */
+const LEASE_MS = 5_000;
+const ENTRY_MS = 300_000;
+/** Of an entry's life, more or less: what was stored together must not be loaded anew together. */
+const JITTER = 0.1;
+/** Larger answers are not stored: each takes Redis, which serves everybody, that much longer. */
+const MAX_PAYLOAD_BYTES = 256 * 1024;
+/** Of one tag, which then begins anew: a client that asks for ever new pages must neither fill Redis nor keep others out. */
+const MAX_FIELDS = 1_000;
+const START_MS = 1_000;
+/** The field of a tag that has one answer only. */
+const ITEM = '.';
+/** Keys that one step of a clearing looks at: Redis serves nobody else meanwhile. */
+const SCAN_COUNT = 1_000;
+
+export interface CacheDeps {
+  readonly redis: RedisClient;
+  /** Connections of the cache's own: its questions must not wait behind the requests'. */
+  readonly control: Kysely<Database>;
+  readonly gate: Gate;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** A write could not be announced; its transaction was rolled back. */
+class NotAnnounced extends Error {}
+
+/** A write's announcement, as it stands in Redis. */
+interface Marker {
+  readonly ns: string;
+  readonly tags: readonly string[];
+  readonly token: string;
+}
+
+/**
+ * A cache that no client can tell from its absence, other than by speed (docs/cache.md: promises, assumptions, why).
+ *
+ * Plain cache-aside (SET after a miss, DEL after COMMIT) lets a reader store a value that it selected before a write, after
+ * the writer's DEL: stale until it expires, without any failure. Here a writer announces itself before COMMIT: that removes
+ * the entry and every lease, and leaves a marker; until PostgreSQL has finished the transaction, readers load and store nothing.
+ *
+ * Order that must never change: xid assigned, namespace taken, BEGIN answered, COMMIT sent, answer to the client.
+ */
+export function createCache({ redis: client, control, gate, metrics, logger }: CacheDeps): Cache {
+  const redis = withScripts(client);
+  const runId = watchRunId(client);
+  const namespace = () => {
+    const [run, epoch] = [runId(), gate.epoch()];
+    return run && epoch ? `c:${run}:${epoch}:` : undefined;
+  };
+  const open = createOpener({ redis, control, metrics, logger, namespace });
+  const metMarkers = createResolver({ redis, control, metrics, namespace });
+  const share = createCoalescer();
+  const breaker = createBreaker();
+  /** Never used twice, not even by another process: what is stored or removed by token is the token's own. */
+  const process = randomBytes(9).toString('base64url');
+  let count = 0;
+  const unique = () => `${process}${++count}`;
+
+  /** Sends a command; counts and times it. @throws what Redis or the connection says */
+  async function call<T>(operation: 'read' | 'fill' | 'begin' | 'end' | 'clear', send: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      const reply = await send();
+      breaker.succeeded();
+      return reply;
+    } catch (error) {
+      metrics.cacheErrors.inc({ operation });
+      breaker.failed(error);
+      throw error;
+    } finally {
+      metrics.cacheCommands.observe({ operation }, (performance.now() - began) / 1000);
+    }
+  }
+
+  /** Asks Redis, or says why not. */
+  async function lookUp(ns: string | undefined, tag: string, field: string, token: string) {
+    if (ns === undefined) return [runId() ? 'GATE' : 'DISCONNECTED'] as const;
+    if (breaker.isOpen()) return ['BREAKER'] as const;
+    const ask = () => redis.cacheRead(...keysOf(ns, tag), openKey(ns), field, token, LEASE_MS);
+    return call('read', ask).catch(() => ['ERROR'] as const) as Promise<ReadReply | ['ERROR']>;
+  }
+
+  /** Not awaited by anyone: a fill or an end that is lost costs speed, never truth. */
+  function fill(ns: string, tag: string, field: string, token: string, payload: string): void {
+    const counted = (outcome: string) => metrics.cacheFills.inc({ cache: labelOf(tag), outcome });
+    if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES) {
+      counted('too_large');
+      return;
+    }
+    const [v, l] = keysOf(ns, tag);
+    const life = Math.round(ENTRY_MS * (1 - JITTER + 2 * JITTER * Math.random()));
+    // Another process may be at the other end by now: its keys have another name, and this one it refuses.
+    call('fill', () => redis.cacheFill(v, l, field, token, payload, life, MAX_FIELDS)).then(
+      (stored) => counted(stored ? 'stored' : 'refused'),
+      () => counted('failed'),
+    );
+  }
+
+  function end({ ns, tags, token }: Marker): void {
+    const keys = tags.map((tag) => keysOf(ns, tag)[2]);
+    call('end', () => Promise.all(keys.map((key) => redis.srem(key, token)))).catch(() => {});
+  }
+
+  async function load<T>(tag: string, field: string, work: () => Promise<T>, reason: string): Promise<T> {
+    metrics.cacheBypasses.inc({ cache: labelOf(tag), reason: reason.toLowerCase() });
+    const { joined, value } = share(`${tag} ${field}`, work);
+    if (joined) metrics.cacheCoalesced.inc({ cache: labelOf(tag) });
+    return value;
+  }
+
+  /** Runs the transaction once. @throws NotAnnounced */
+  async function attempt<W, R extends (W & Row) | undefined>(
+    db: Kysely<Database>,
+    written: (row: W) => readonly string[],
+    work: (trx: AnnouncedTransaction) => Promise<R>,
+  ): Promise<Written<R>> {
+    let marker: Marker | undefined;
+    let path: 'announced' | 'passed' = 'announced';
+
+    /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. */
+    async function announce(row: W & Row): Promise<boolean> {
+      const ns = breaker.isOpen() ? undefined : namespace();
+      if (ns === undefined) return false;
+      const tags = written(row);
+      const token = `${row.xid}:${unique()}`;
+      marker = { ns, tags, token };
+      const keys = tags.flatMap((tag) => keysOf(ns, tag));
+      return call('begin', () => redis.cacheBegin(keys.length, ...keys, token)).then(
+        () => true,
+        () => false,
+      );
+    }
+
+    try {
+      // Read committed, whatever the server's default is: the gate's question must see what was committed a moment ago.
+      const transaction = db.transaction().setIsolationLevel('read committed');
+      const result = await transaction.execute(async (trx) => {
+        const row = await work(trx as AnnouncedTransaction);
+        if (row && !(await announce(row))) {
+          if (!(await gate.mayPass(trx))) throw new NotAnnounced();
+          path = 'passed';
+        }
+        return row;
+      });
+      if (marker) end(marker);
+      if (result) metrics.cacheWrites.inc({ outcome: path });
+      return withoutXid(result);
+    } catch (error) {
+      // A COMMIT whose answer was lost may still happen: then the marker stays until PostgreSQL says that it is over.
+      if (marker && classifyDatabaseError(error) !== 'unknown-outcome') end(marker);
+      throw error;
+    }
+  }
+
+  async function drop(kind: 'l' | 'v'): Promise<void> {
+    const ns = namespace();
+    if (!ns) throw new Error('no Redis');
+    let cursor = '0';
+    do {
+      const [next, keys] = await redis.scan(cursor, 'MATCH', `${ns}${kind}:*`, 'COUNT', SCAN_COUNT);
+      if (keys.length > 0) await redis.unlink(...keys);
+      if (namespace() !== ns) throw new Error('another Redis answers now');
+      cursor = next;
+    } while (cursor !== '0');
+  }
+
+  return {
+    async start() {
+      const deadline = performance.now() + START_MS;
+      while (namespace() === undefined && performance.now() < deadline) await sleep(20);
+      const ns = namespace();
+      if (ns && (await redis.exists(openKey(ns)).catch(() => 1)) === 0) {
+        await Promise.race([open(ns), sleep(START_MS, undefined, { ref: false })]);
+      }
+    },
+
+    async read(tag, work, field = ITEM) {
+      const token = unique();
+      const ns = namespace();
+      const [found, ...rest] = await lookUp(ns, tag, field, token);
+      const outcome = found === 'HIT' ? 'HIT' : found === 'LEASE' ? 'MISS' : 'BYPASS';
+      metrics.cacheReads.inc({ cache: labelOf(tag), outcome: outcome.toLowerCase() });
+      if (found === 'HIT') return { value: JSON.parse(rest[0] as string), outcome };
+      if (found === 'LEASE') {
+        const value = await work();
+        fill(ns as string, tag, field, token, JSON.stringify(value));
+        return { value, outcome };
+      }
+      if (found === 'CLOSED') void open(ns as string);
+      if (found === 'PENDING') metMarkers(ns as string, tag, rest);
+      return { value: await load(tag, field, work, found), outcome };
+    },
+
+    async write(db, written, work) {
+      try {
+        return await attempt(db, written, work);
+      } catch (error) {
+        if (!(error instanceof NotAnnounced)) throw error;
+      }
+      // Without a transaction: what is waited for here must not hold rows or a connection.
+      try {
+        await gate.close();
+        return await attempt(db, written, work);
+      } catch (error) {
+        const given = error instanceof NotAnnounced ? refused() : error;
+        if (given instanceof HttpError && given.status === 503) metrics.cacheWrites.inc({ outcome: 'refused' });
+        throw given;
+      }
+    },
+
+    // Leases first: a value that was selected before the clearing and filled behind it would survive it. Never the
+    // markers: a write that is under way rests on its own.
+    async clear() {
+      try {
+        await call('clear', async () => {
+          await drop('l');
+          await drop('v');
+        });
+      } catch {
+        throw new HttpError(503, 'the cache did not answer: not everything was dropped');
+      }
+    },
+  };
+}

@@ -1,0 +1,14 @@
+/**
+ * The tags of a collection: one a row (its answer, also "there is none"), and one for all lists. `written` is what a write
+ * of a row changes, also one that makes or removes it.
+ */
+export const collectionTags = (collection: string) => {
+  const one = (id: number | string) => `${collection}:${id}`;
+  return { lists: collection, one, written: (row: { readonly id: number | string }) => [one(row.id), collection] };
+};
+
+/** The field of a list: all of its query, in one order, so that no parameter can be forgotten. */
+export const fieldOf = (query: object) => JSON.stringify(Object.entries(query).sort());
+
+/** The label of a tag in the metrics: the part before the colon, the same for all rows of a collection. */
+export const labelOf = (tag: string) => tag.split(':', 1)[0] as string;
