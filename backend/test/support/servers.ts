@@ -4,6 +4,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -198,17 +199,26 @@ async function launchPostgres(folder: string, port: number, identity: Identity |
 
 export interface RedisServer extends RunningServer {
   readonly url: string;
-  restart(): Promise<RedisServer>;
+  /** Where SAVE writes its dump. */
+  readonly dump: string;
+  /** Starts another on the same port, empty unless it is given a dump. */
+  restart(dump?: string): Promise<RedisServer>;
 }
 
-export async function startRedis(port?: number): Promise<RedisServer> {
+export async function startRedis(port?: number, dump?: string): Promise<RedisServer> {
   const chosen = port ?? (await freePort());
   const folder = temporaryFolder('redis');
+  if (dump) copyFileSync(dump, `${folder}/dump.rdb`);
   const log = `${folder}/log`;
   const args = ['--port', `${chosen}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder];
   const server = run('redis-server', args, { log, port: chosen });
   await until('Redis', () => succeeds('redis-cli', ['-p', `${chosen}`, 'ping']), log);
-  return { ...server, url: `redis://127.0.0.1:${chosen}`, restart: () => startRedis(chosen) };
+  return {
+    ...server,
+    url: `redis://127.0.0.1:${chosen}`,
+    dump: `${folder}/dump.rdb`,
+    restart: (saved) => startRedis(chosen, saved),
+  };
 }
 
 const repository = path.join(import.meta.dirname, '../../..');

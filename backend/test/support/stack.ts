@@ -53,6 +53,13 @@ export function seed({ replicas }: Stack, ...options: string[]): void {
   });
 }
 
+export interface Program {
+  /** The folder that has src/ in it. Default: this one. */
+  readonly folder?: string;
+  /** A module that is loaded before the program. */
+  readonly preload?: string;
+}
+
 /** Starts a replica's process; it may still be waiting for its migrations when this returns. */
 export async function launchReplica(
   name: string,
@@ -60,6 +67,7 @@ export async function launchReplica(
   redis: RedisServer,
   port?: number,
   settings: Readonly<Record<string, string>> = {},
+  program: Program = {},
 ): Promise<Replica> {
   const [traffic, debug] = [port ?? (await freePort()), await freePort()];
   const log = path.join(temporaryFolder(name), 'log');
@@ -72,8 +80,9 @@ export async function launchReplica(
     ADMIN_TOKEN: 'the-administrator',
     ...settings,
   };
-  const server = run(process.execPath, ['--import', './src/tracing.ts', 'src/server.ts'], {
-    cwd: backend,
+  const preload = program.preload ? ['--import', program.preload] : [];
+  const server = run(process.execPath, [...preload, '--import', './src/tracing.ts', 'src/server.ts'], {
+    cwd: program.folder ?? backend,
     log,
     port: traffic,
     stopSignal: 'SIGKILL',

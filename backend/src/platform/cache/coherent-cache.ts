@@ -23,19 +23,15 @@ export interface Gate {
   epoch(): string | undefined;
   /** Whether a transaction that has its xid, and could not announce itself, may commit; asked within it. */
   mayPass(trx: Transaction<Database>): Promise<boolean>;
-  /** Prepares for writes that pass; may take seconds. @throws HttpError 503 when they should go to another replica */
+  /** Prepares for a second attempt: afterwards the write may pass, or may be announced, or neither. May take seconds. */
   close(): Promise<void>;
 }
-
-const refused = () => new HttpError(503, 'the cache did not confirm the write; nothing was written');
 
 /** Without Redis there are no writes of what is cached. */
 export const noGate: Gate = {
   epoch: () => '0',
   mayPass: async () => false,
-  async close() {
-    throw refused();
-  },
+  async close() {},
 };
 
 /** A lease outlives every load: the database gives up a statement after 4 s. */
@@ -239,13 +235,13 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
         if (!(error instanceof NotAnnounced)) throw error;
       }
       // Without a transaction: what is waited for here must not hold rows or a connection.
+      await gate.close();
       try {
-        await gate.close();
         return await attempt(db, written, work);
       } catch (error) {
-        const given = error instanceof NotAnnounced ? refused() : error;
-        if (given instanceof HttpError && given.status === 503) metrics.cacheWrites.inc({ outcome: 'refused' });
-        throw given;
+        if (!(error instanceof NotAnnounced)) throw error;
+        metrics.cacheWrites.inc({ outcome: 'refused' });
+        throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
       }
     },
 

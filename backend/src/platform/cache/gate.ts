@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Logger } from 'pino';
 import type { Database } from '../database/schema.ts';
-import { HttpError } from '../http/errors.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Gate } from './coherent-cache.ts';
 import type { RedisClient } from './redis.ts';
@@ -122,6 +121,7 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
 
   /** Closes the row, unless another replica reaches Redis. */
   async function shut(): Promise<State> {
+    const asked = now();
     await sql`
       update cache_gate set open = false
       where open and not exists (
@@ -129,7 +129,7 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
         where instance <> ${instance} and seen_at > clock_timestamp() - make_interval(secs => ${PEER_SECONDS})
       )`.execute(control);
     const state = await read(control);
-    if (!state.open) learn(state, now());
+    learn(state, asked);
     return state;
   }
 
@@ -145,9 +145,9 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
 
     async close() {
       const { epoch, open } = await shut();
-      if (open) throw new HttpError(503, 'this replica cannot reach the cache; nothing was written');
-      while (!isOver(epoch)) {
-        if (closed.epoch !== epoch || now() < permit.until) return; // opened again: the write can be announced
+      // Open: another replica reaches Redis, and this one may too by now; if not, the write is the other's.
+      while (!open && !isOver(epoch)) {
+        if (closed.epoch !== epoch || now() < permit.until) return; // opened again meanwhile
         await sleep(POLL_MS);
       }
     },

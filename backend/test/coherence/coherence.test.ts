@@ -1,0 +1,42 @@
+/** A short run of `npm run test:coherence`, which is where to look; the long one is in the nightly workflow. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { makeVariant, variants } from './variants.ts';
+
+function run(...options: string[]): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'run.ts'), ...options]);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (data) => {
+      output += data;
+    });
+  }
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+}
+
+test('No schedule and no fault makes the cache lie', async () => {
+  const { code, output } = await run('--seconds', '4');
+  if (code !== 0) throw new Error(output);
+  expect(output).toContain('schedules step by step: 0 violations');
+  expect(output.match(/^\([a-h]\)/gm)).toHaveLength(8);
+}, 300_000);
+
+test('Plain cache-aside lies without any fault, and what it is caught with can be judged again', async () => {
+  const { code, output } = await run('--variant', 'cache-aside', '--no-schedules', '--faults', 'a', '--seconds', '3');
+  expect([code, output]).toEqual([1, expect.stringMatching(/VIOLATION (key|task|product)/)]);
+  const file = /the whole history: (.*)/.exec(output)?.[1] as string;
+  const again = await run('--replay', file);
+  expect([again.code, again.output]).toEqual([1, expect.stringMatching(/(stale|backward) read|no order/)]);
+});
+
+test.each(['NOMARK', 'ANYFILL', 'NOOPEN', 'ENDFIRST'])(
+  'Without the rule %s the schedules catch it',
+  async (variant) => {
+    const { code, output } = await run('--variant', variant, '--faults', '');
+    expect([code, output]).toEqual([1, expect.stringMatching(/VIOLATION when .*(stale|backward) read/)]);
+  },
+);
+
+test('Every variant fits the code as it is', () => {
+  for (const name of Object.keys(variants)) expect(makeVariant(name)).toMatch(/src$/);
+});

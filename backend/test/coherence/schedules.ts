@@ -1,0 +1,311 @@
+/**
+ * The ways in which other protocols fail, each run once, step by step. A schedule ends when its clients have seen what they
+ * see; whether that could be is for the checker to say.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { until } from '../support/servers.ts';
+import type { Replica, World } from './world.ts';
+
+function latch() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { reached: promise, open: () => resolve() };
+}
+
+/** A broken variant may never reach a step; then its schedule goes on without. */
+const UNREACHED_MS = 2_000;
+
+/** A step at which somebody stays until they are let go. */
+function stop() {
+  const [arrived, gone] = [latch(), latch()];
+  return {
+    arrived: Promise.race([arrived.reached, sleep(UNREACHED_MS, undefined, { ref: false })]),
+    go: gone.open,
+    async step() {
+      arrived.open();
+      await gone.reached;
+    },
+  };
+}
+
+/** Replicas that reach Redis, may use it, and have it open. */
+async function ready(world: World, ...names: string[]): Promise<Replica[]> {
+  const replicas = await Promise.all(names.map((name) => world.replica(name)));
+  for (const replica of replicas) {
+    await replica.gate.beat();
+    await replica.cache.start();
+  }
+  return replicas;
+}
+/** COMMIT of a write takes a second while `work` runs. */
+async function withSlowCommits(world: World, work: () => Promise<unknown>): Promise<void> {
+  await sql`
+    create or replace function slow_commit() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(1); return null; end $$`.execute(world.admin);
+  await sql`
+    create constraint trigger slow_commit after update on kv deferrable initially deferred
+    for each row execute function slow_commit()`.execute(world.admin);
+  try {
+    await work();
+  } finally {
+    await sql`drop trigger slow_commit on kv`.execute(world.admin);
+  }
+}
+const settled = (...replicas: Replica[]) => Promise.all(replicas.map((replica) => replica.settled()));
+
+export const schedules: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
+  async 'a write, after which everyone reads'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    await world.warm(a);
+    await b.write('second');
+    await a.read();
+    await b.read();
+  },
+
+  async 'a value that was selected before a write is stored after it'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const selected = stop();
+    const reading = a.read(selected.step);
+    await selected.arrived;
+    await b.write('second');
+    await settled(b);
+    selected.go();
+    await reading;
+    await settled(a);
+    await a.read();
+    await b.read();
+  },
+
+  async 'a reader comes between the announcement and COMMIT, for longer than any timer waits'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const announced = stop();
+    const writing = a.write('second', { afterBegin: announced.step });
+    await announced.arrived;
+    for (let n = 0; n < 4; n++) {
+      await b.read();
+      await settled(a, b);
+      await sleep(150);
+    }
+    announced.go();
+    await writing;
+    await b.read();
+    await a.read();
+  },
+
+  async 'a lease is used after somebody else has read the new value'(world) {
+    const [a, b, c] = (await ready(world, 'a', 'b', 'c')) as [Replica, Replica, Replica];
+    const [selected, begin] = [stop(), stop()];
+    const leaseholder = a.read(selected.step);
+    await selected.arrived;
+    const writing = b.write('second', { beforeBegin: begin.step });
+    await begin.arrived;
+    await c.read();
+    selected.go();
+    await leaseholder;
+    await settled(a);
+    await c.read();
+    begin.go();
+    await writing;
+    await c.read();
+  },
+
+  async 'Redis loses its memory between the announcement and COMMIT'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const announced = stop();
+    const writing = a.write('second', { afterBegin: announced.step });
+    await announced.arrived;
+    await world.flush();
+    for (let n = 0; n < 4; n++) {
+      await b.read();
+      await settled(b);
+      await sleep(100);
+    }
+    announced.go();
+    await writing;
+    await b.read();
+    await a.read();
+  },
+
+  async 'Redis loses its memory while somebody is about to open it'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [opening, announced] = [stop(), stop()];
+    await world.flush();
+    b.steps.open = opening.step;
+    await b.read(); // finds it closed
+    await opening.arrived;
+    b.steps.open = undefined;
+    const writing = a.write('second', { afterBegin: announced.step });
+    await announced.arrived;
+    await world.flush();
+    opening.go();
+    for (let n = 0; n < 4; n++) {
+      await sleep(100);
+      await b.read();
+      await settled(b);
+    }
+    announced.go();
+    await writing;
+    await b.read();
+  },
+
+  async 'Redis loses its memory, and opens, before a write has its number'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const begun = stop();
+    const writing = a.write('second', { beforeStatement: begun.step });
+    await begun.arrived;
+    await settled(a);
+    await world.flush();
+    await world.warm(b);
+    begun.go();
+    await writing;
+    await b.read();
+  },
+
+  async 'a reader asks while an older load of its own replica runs'(world) {
+    const [a, b, c] = (await ready(world, 'a', 'b', 'c')) as [Replica, Replica, Replica];
+    const [pending, selected] = [stop(), stop()];
+    // So that readers go past the cache, and share their loads.
+    const other = c.write('elsewhere', { elsewhere: true, afterBegin: pending.step });
+    await pending.arrived;
+    const first = a.read(selected.step);
+    await selected.arrived;
+    await b.write('second');
+    const second = a.read();
+    await sleep(50);
+    selected.go();
+    await Promise.all([first, second]);
+    pending.go();
+    await other;
+  },
+
+  async 'Redis comes back with an old dump'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    await world.warm(a);
+    const dump = await world.save();
+    await b.write('second');
+    await world.restartRedis(dump);
+    await until('connections', () => a.redis.status === 'ready' && b.redis.status === 'ready');
+    await sleep(100);
+    for (let n = 0; n < 3; n++) {
+      await a.read();
+      await b.read();
+    }
+  },
+
+  async 'COMMIT takes long'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    await withSlowCommits(world, async () => {
+      const writing = a.write('second');
+      for (let n = 0; n < 4; n++) {
+        await sleep(100);
+        await b.read();
+        await settled(a, b);
+      }
+      await writing;
+      await b.read();
+    });
+  },
+
+  async 'COMMIT goes on in PostgreSQL after its connection was lost'(world) {
+    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const bypass = await world.replica('bypass', false);
+    await withSlowCommits(world, async () => {
+      const writing = a.write('second');
+      await sleep(300);
+      a.loseConnections();
+      await writing;
+      for (let n = 0; n < 4; n++) {
+        await sleep(50);
+        await b.read();
+        await settled(a, b);
+      }
+      await until('COMMIT', async () => (await bypass.read()).value === 'second');
+      await b.read();
+    });
+  },
+
+  async 'a write passes the closed gate while a paused replica holds a permit'(world) {
+    const [a] = (await ready(world, 'a')) as [Replica];
+    const cut = await world.replica('cut', false);
+    await world.warm(a);
+    await world.forgetPeers();
+    await world.whileTimePasses(cut.write('second'));
+    await a.read();
+  },
+
+  async 'a write passes the closed gate while the answer that gives a permit is under way'(world) {
+    const [a] = (await ready(world, 'a')) as [Replica];
+    const cut = await world.replica('cut', false);
+    await world.warm(a);
+    const answered = stop();
+    a.steps.control = answered.step;
+    const beating = a.gate.beat();
+    await answered.arrived;
+    a.steps.control = undefined;
+    await world.forgetPeers();
+    await world.whileTimePasses(cut.write('second'));
+    answered.go();
+    await beating;
+    await a.read();
+  },
+
+  async 'the gate is opened again while a paused replica holds a permit of its last epoch'(world) {
+    const [a, c] = (await ready(world, 'a', 'c')) as [Replica, Replica];
+    const cut = await world.replica('cut', false);
+    await world.warm(a);
+    await world.forgetPeers();
+    await sql`update cache_gate set open = false`.execute(world.admin);
+    await cut.gate.beat();
+    await c.gate.beat();
+    await world.whileTimePasses(c.write('second'));
+    await a.read();
+  },
+
+  async 'the gate is opened again before a write that it would let pass has its number'(world) {
+    const [c] = (await ready(world, 'c')) as [Replica];
+    const cut = await world.replica('cut', false);
+    await sql`update cache_gate set open = false`.execute(world.admin);
+    await Promise.all([cut.gate.beat(), c.gate.beat()]);
+    world.skip(4_000);
+    const begun = stop();
+    const writing = cut.write('second', { beforeStatement: begun.step });
+    await begun.arrived;
+    await c.gate.beat();
+    await world.warm(c);
+    begun.go();
+    await writing;
+    await c.read();
+  },
+
+  async 'the gate is opened again while a write that it let pass has not committed'(world) {
+    const [c] = (await ready(world, 'c')) as [Replica];
+    const cut = await world.replica('cut', false);
+    await sql`update cache_gate set open = false`.execute(world.admin);
+    await Promise.all([cut.gate.beat(), c.gate.beat()]);
+    world.skip(4_000);
+    const passed = stop();
+    const writing = cut.write('second', { afterPass: passed.step });
+    await passed.arrived;
+    await c.gate.beat();
+    for (let n = 0; n < 4; n++) {
+      await c.read();
+      await settled(c);
+      await sleep(100);
+    }
+    passed.go();
+    await writing;
+    await c.read();
+  },
+};
+
+/** How long a schedule may take: a broken variant may wait for ever. */
+const LIMIT_MS = 15_000;
+
+export async function runSchedule(world: World, name: string) {
+  const schedule = schedules[name];
+  if (!schedule) throw new Error(`no schedule "${name}"`);
+  const late = sleep(LIMIT_MS, undefined, { ref: false }).then(() => {
+    throw new Error(`"${name}" did not end in ${LIMIT_MS / 1000} s`);
+  });
+  return Promise.race([world.judge(() => schedule(world)), late]);
+}
