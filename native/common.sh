@@ -103,9 +103,9 @@ read_env() {
         esac
     done
     valid_replicas "$REPLICAS" || die "REPLICAS=$REPLICAS: 1 to 16, see .env"
-    # Ten connections stay free for the superuser, the migration and monitoring.
-    [ $((REPLICAS * DATABASE_POOL_MAX + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
-        die "$REPLICAS replicas x DATABASE_POOL_MAX=$DATABASE_POOL_MAX + 10 is more than POSTGRES_MAX_CONNECTIONS=$POSTGRES_MAX_CONNECTIONS: change one of them in .env"
+    # Two of each replica ask for its cache; ten stay free for the superuser, the migration and monitoring.
+    [ $((REPLICAS * (DATABASE_POOL_MAX + 2) + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
+        die "$REPLICAS replicas x (DATABASE_POOL_MAX=$DATABASE_POOL_MAX + 2) + 10 is more than POSTGRES_MAX_CONNECTIONS=$POSTGRES_MAX_CONNECTIONS: change one of them in .env"
 }
 valid_replicas() { case $1 in [1-9] | 1[0-6]) ;; *) return 1 ;; esac; }
 backends() { local i; for ((i = 1; i <= REPLICAS; i++)); do echo "backend-$i"; done; }

@@ -93,7 +93,11 @@ const FAULTS: [what: string, make: () => unknown, alerts: string[]][] = [
   ['an exporter is gone', without('redis-exporter'), ['TargetDown redis']],
   ['Nginx is gone', without('nginx'), ['NginxDown nginx']],
   ['PostgreSQL is full of connections', manyConnections, ['PostgresConnectionsNearLimit']],
-  ['Redis is gone', without('redis'), ['RedisDown redis', 'CacheErrors backend-1', 'CacheErrors backend-2']],
+  [
+    'Redis is gone',
+    without('redis'),
+    ['RedisDown redis', 'CacheErrors backend-1', 'CacheBypassed backend-2', 'CacheGateClosed backend-1'],
+  ],
   [
     'a table is locked',
     lockedTable,

@@ -1,10 +1,14 @@
 /** How the cache uses Redis and PostgreSQL. That no client can catch it lying is shown by test/coherence. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
+import { pino } from 'pino';
+import type { Cache } from '../src/platform/cache/cache.ts';
+import { createCache, noGate } from '../src/platform/cache/coherent-cache.ts';
+import { createRedis, type RedisClient } from '../src/platform/cache/redis.ts';
 import { type AnnouncedTransaction, xid } from '../src/platform/database/announced.ts';
-import { expectProblem, useApi, warm } from './support/api.ts';
+import { expectProblem, logger, useApi, warm } from './support/api.ts';
 import { sample } from './support/sample.ts';
-import { until } from './support/servers.ts';
+import { type RedisServer, startRedis, until } from './support/servers.ts';
 
 const api = useApi();
 let key = 0;
@@ -237,4 +241,86 @@ test('When a tag is forgotten by a write, then the tests notice it', async () =>
   expect((await api.api.get(`/tasks/${id}`)).status).toBe(500);
   await api.api.post('/cache/clear').set({ Authorization: 'Bearer the-administrator' });
   expect((await api.api.get(`/tasks/${id}`)).body.task.title).toBe('after');
+});
+
+describe('on a Redis of its own', () => {
+  let server: RedisServer;
+  let redis: RedisClient;
+  let cache: Cache;
+  const read = async (tag = 'unfit:1') => (await cache.read(tag, async () => 'v')).outcome;
+  const command = async (name: string, ...args: string[]) => {
+    const admin = createRedis(server.url, 'admin', logger);
+    try {
+      await until('a connection', () => admin.status === 'ready');
+      await admin.call(name, ...args);
+    } finally {
+      admin.disconnect();
+    }
+  };
+  const set = (name: string, value: string) => command('config', 'set', name, value);
+  beforeEach(async () => {
+    server = await startRedis();
+    redis = createRedis(server.url, 'test', logger, 2_000);
+  });
+  afterEach(async () => {
+    redis.disconnect();
+    await server.stop();
+  });
+  const startCache = async () => {
+    const [{ deps, control }] = api.replicas;
+    const silent = pino({ level: 'silent' });
+    cache = createCache({ redis, control, gate: noGate, metrics: deps.metrics, logger: silent });
+    await cache.start();
+  };
+
+  test('that may evict markers, nothing is cached, until that is mended', async () => {
+    await set('maxmemory-policy', 'allkeys-lru');
+    await startCache();
+    for (let n = 0; n < 5; n++) {
+      expect(await read()).toBe('BYPASS');
+      await sleep(100);
+    }
+    await set('maxmemory-policy', 'volatile-lru');
+    await until('the cache to be used', async () => (await read()) === 'HIT');
+  });
+
+  test('that is a copy of another, nothing is cached', async () => {
+    await command('replicaof', '127.0.0.1', '1');
+    await startCache();
+    for (let n = 0; n < 5; n++) {
+      expect(await read()).toBe('BYPASS');
+      await sleep(100);
+    }
+  });
+
+  test('that is full, hits and writes go on, other reads come from the database, and the errors are counted', async () => {
+    await startCache();
+    await until('a hit', async () => (await read('full:1')) === 'HIT');
+    const errors = await counted('cache_errors_total', { operation: 'read' });
+    await set('maxmemory-policy', 'noeviction');
+    await set('maxmemory', '1');
+    expect(await read('full:1')).toBe('HIT');
+    expect([await read('full:2'), await read('full:3')]).toEqual(['BYPASS', 'BYPASS']);
+    expect(await counted('cache_errors_total', { operation: 'read' })).toBe(errors + 2);
+    await cache.write(api.replicas[0].deps.db, () => ['full:1'], touch);
+    expect(await read('full:1')).toBe('BYPASS');
+    await set('maxmemory', '0');
+    await until('a hit', async () => (await read('full:1')) === 'HIT');
+  });
+
+  test('that stops and has no gate, writes are refused and reads go on; it is used again by itself', async () => {
+    await startCache();
+    await until('a hit', async () => (await read()) === 'HIT');
+    server.signal('SIGKILL');
+    await server.exited;
+    const write = () => cache.write(api.replicas[0].deps.db, () => ['unfit:1'], touch);
+    const count = () => api.db.selectFrom('items').select('id').execute();
+    const before = await count();
+    await expect(write()).rejects.toMatchObject({ status: 503 });
+    expect(await count()).toEqual(before);
+    expect(await read()).toBe('BYPASS');
+    server = await server.restart();
+    await until('a hit', async () => (await read()) === 'HIT');
+    await write();
+  });
 });

@@ -93,6 +93,16 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
   let count = 0;
   const unique = () => `${process}${++count}`;
 
+  const declared = new Set<string>();
+  function nameOf(tag: string): string {
+    const name = labelOf(tag);
+    if (!declared.has(name)) {
+      declared.add(name);
+      metrics.declareCache(name);
+    }
+    return name;
+  }
+
   /** Sends a command; counts and times it. @throws what Redis or the connection says */
   async function call<T>(operation: 'read' | 'fill' | 'begin' | 'end' | 'clear', send: () => Promise<T>): Promise<T> {
     const began = performance.now();
@@ -216,7 +226,7 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       const ns = namespace();
       const [found, ...rest] = await lookUp(ns, tag, field, token);
       const outcome = found === 'HIT' ? 'HIT' : found === 'LEASE' ? 'MISS' : 'BYPASS';
-      metrics.cacheReads.inc({ cache: labelOf(tag), outcome: outcome.toLowerCase() });
+      metrics.cacheReads.inc({ cache: nameOf(tag), outcome: outcome.toLowerCase() });
       if (found === 'HIT') return { value: JSON.parse(rest[0] as string), outcome };
       if (found === 'LEASE') {
         const value = await work();

@@ -10,7 +10,15 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const OTHER_METHOD = '_OTHER';
 /** Statuses that a route may answer at any time, and that the error ratio is made of. */
 const FAILURES = [500, 503, 504];
-const CACHE_OPERATIONS = ['read', 'fill', 'begin', 'end', 'clear', 'open', 'gate'] as const;
+/** The values of the cache's labels. */
+const CACHE = {
+  operations: ['read', 'fill', 'begin', 'end', 'clear', 'open', 'gate'],
+  reads: ['hit', 'miss', 'bypass'],
+  bypasses: ['pending', 'busy', 'closed', 'gate', 'disconnected', 'breaker', 'error'],
+  fills: ['stored', 'refused', 'too_large', 'failed'],
+  writes: ['announced', 'passed', 'refused'],
+  markers: ['over', 'in_progress', 'failed'],
+} as const;
 
 export interface Metrics {
   readonly registry: Registry;
@@ -24,6 +32,8 @@ export interface Metrics {
   countException(method: string, path: string, type: string): void;
   /** Shows what a pool of connections is doing whenever somebody asks. */
   watchPool(pool: { totalCount: number; idleCount: number; waitingCount: number }, max: number): void;
+  /** Tells that there is a cache of this name, so that its series are there before its first event. */
+  declareCache(cache: string): void;
   /** Shows whether this replica may use the cache. */
   watchGate(read: () => 0 | 1): void;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
@@ -148,26 +158,36 @@ function createCacheMetrics(registry: Registry) {
     'Writes of cached data: announced to Redis, passed without it (gate closed), or refused with 503',
     ['outcome'],
   );
-  for (const operation of CACHE_OPERATIONS) cacheErrors.inc({ operation }, 0);
-  for (const outcome of ['over', 'in_progress', 'failed']) cacheMarkers.inc({ outcome }, 0);
-  for (const outcome of ['announced', 'passed', 'refused']) cacheWrites.inc({ outcome }, 0);
+  const cacheReads = counter(
+    'reads',
+    'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
+    ['cache', 'outcome'],
+  );
+  const cacheBypasses = counter(
+    'bypasses',
+    'Reads that went past the cache, by reason: pending (a write is under way), busy (another reader fills), closed (the memory is new), gate, disconnected, breaker (Redis is skipped for a moment), error',
+    ['cache', 'reason'],
+  );
+  const cacheCoalesced = counter('coalesced_loads', 'Reads that shared the load of another request', ['cache']);
+  const cacheFills = counter(
+    'fills',
+    'Answers given to the cache after a miss: stored, refused because a write came between, too_large, or failed',
+    ['cache', 'outcome'],
+  );
+  for (const operation of CACHE.operations) cacheErrors.inc({ operation }, 0);
+  for (const outcome of CACHE.markers) cacheMarkers.inc({ outcome }, 0);
+  for (const outcome of CACHE.writes) cacheWrites.inc({ outcome }, 0);
   return {
-    cacheReads: counter(
-      'reads',
-      'Reads that can come from the cache, by outcome: hit, miss (loaded and filled) or bypass (loaded only)',
-      ['cache', 'outcome'],
-    ),
-    cacheBypasses: counter(
-      'bypasses',
-      'Reads that went past the cache, by reason: pending (a write is under way), busy (another reader fills), closed (the memory is new), gate, disconnected, breaker, error',
-      ['cache', 'reason'],
-    ),
-    cacheCoalesced: counter('coalesced_loads', 'Reads that shared the load of another request', ['cache']),
-    cacheFills: counter(
-      'fills',
-      'Answers given to the cache after a miss: stored, refused because a write came between, too_large, or failed',
-      ['cache', 'outcome'],
-    ),
+    declareCache(cache: string) {
+      for (const outcome of CACHE.reads) cacheReads.inc({ cache, outcome }, 0);
+      for (const reason of CACHE.bypasses) cacheBypasses.inc({ cache, reason }, 0);
+      for (const outcome of CACHE.fills) cacheFills.inc({ cache, outcome }, 0);
+      cacheCoalesced.inc({ cache }, 0);
+    },
+    cacheReads,
+    cacheBypasses,
+    cacheCoalesced,
+    cacheFills,
     cacheWrites,
     cacheMarkers,
     cacheOpenings: counter('openings', 'Times that this replica found an empty Redis safe to use', []),
