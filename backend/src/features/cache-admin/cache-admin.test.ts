@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { asAdmin, expectProblem, useApi } from '../../../test/support/api.ts';
+import { asAdmin, expectProblem, useApi, warm } from '../../../test/support/api.ts';
 import { noCache } from '../../platform/cache/cache.ts';
 
 const api = useApi();
@@ -14,8 +13,7 @@ test('When the cache is cleared, then every answer comes from the database, and 
   for (const key of ['a', 'b']) await api.api.put('/kv').send({ key, value: key });
   const paths = ['/kv?key=a', '/kv?key=b', '/tasks', '/tasks/1', '/products', '/products/1'];
   const sources = () => Promise.all(paths.map(async (path) => (await at(1).get(path)).headers['x-cache']));
-  await sources();
-  await sleep(50);
+  for (const path of paths) await warm(at(1), path);
   expect(await sources()).toEqual(Array(6).fill('HIT'));
 
   const answer = await clear();
@@ -26,8 +24,7 @@ test('When the cache is cleared, then every answer comes from the database, and 
 });
 
 test('Without the token, or with a wrong one, nothing is cleared', async () => {
-  await api.api.get('/tasks/2');
-  await sleep(50);
+  await warm(api.api, '/tasks/2');
   expectProblem(await api.api.post('/cache/clear'), 401);
   expect((await api.api.post('/cache/clear')).headers['www-authenticate']).toMatch(/^Bearer /);
   const wrong = [
@@ -104,7 +101,7 @@ test('Statistics count what this replica did', async () => {
   const before = await counts();
   for (let n = 0; n < 3; n++) {
     await api.api.get('/products/2');
-    await sleep(20);
+    await api.replicas[0].deps.redis?.ping(); // behind the fill, on the same connection
   }
   await at(1).get('/products/2');
   const after = await counts();
