@@ -6,7 +6,7 @@ import type { Cache } from '../src/platform/cache/cache.ts';
 import { createCache, noGate } from '../src/platform/cache/coherent-cache.ts';
 import { createRedis, type RedisClient } from '../src/platform/cache/redis.ts';
 import { type AnnouncedTransaction, xid } from '../src/platform/database/announced.ts';
-import { expectProblem, logger, useApi, warm } from './support/api.ts';
+import { asAdmin, expectProblem, logger, useApi, warm } from './support/api.ts';
 import { sample } from './support/sample.ts';
 import { type RedisServer, startRedis, until } from './support/servers.ts';
 
@@ -239,7 +239,7 @@ test('When a tag is forgotten by a write, then the tests notice it', async () =>
   // As psql would: past the cache.
   await api.db.updateTable('tasks').set({ title: 'after' }).where('id', '=', id).execute();
   expect((await api.api.get(`/tasks/${id}`)).status).toBe(500);
-  await api.api.post('/cache/clear').set({ Authorization: 'Bearer the-administrator' });
+  await api.api.post('/cache/clear').set(asAdmin);
   expect((await api.api.get(`/tasks/${id}`)).body.task.title).toBe('after');
 });
 

@@ -4,9 +4,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { type Kysely, sql } from 'kysely';
-import { pino } from 'pino';
-import { createDatabase } from '../../src/platform/database/client.ts';
 import type { Database } from '../../src/platform/database/schema.ts';
+import { connect } from '../support/api.ts';
 import { type Forwarder, startForwarder } from '../support/forwarder.ts';
 import { sample } from '../support/sample.ts';
 import {
@@ -22,7 +21,6 @@ import { type Replica, runMigrations, startReplica } from '../support/stack.ts';
 
 const PAUSE = path.join(import.meta.dirname, 'pause.ts');
 const NAMES = ['backend-1', 'backend-2', 'backend-3'];
-const logger = pino({ level: 'silent' });
 
 export interface Stack {
   readonly folder: string;
@@ -76,8 +74,7 @@ export async function countFills({ replicas }: Stack): Promise<number> {
 }
 
 async function withAdmin(stack: Stack, work: (db: Kysely<Database>) => Promise<unknown>): Promise<void> {
-  const url = `${stack.postgres.adminUrl}/postgres`;
-  const db = createDatabase({ url, poolMax: 1, applicationName: 'fault', logger, bounded: false });
+  const db = connect(`${stack.postgres.adminUrl}/postgres`, 1, false);
   await work(db).finally(() => db.destroy());
 }
 

@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { asAdmin } from '../support/api.ts';
 import { cleanUp } from '../support/servers.ts';
 import { findViolation, formatViolation, type Operation, type Violation } from './checker.ts';
 import { hangUp, type Register, runClients, send } from './clients.ts';
@@ -68,7 +69,7 @@ async function runSchedules(source: string): Promise<Map<string, Violation | Err
   let world = await createWorld(source);
   for (const name of Object.keys(schedules)) {
     try {
-      const { violation } = await runSchedule(world, name);
+      const violation = await runSchedule(world, name);
       if (violation) caught.set(name, violation);
     } catch (error) {
       caught.set(name, error as Error);
@@ -82,7 +83,6 @@ async function runSchedules(source: string): Promise<Map<string, Violation | Err
 }
 const textOf = (found: Violation | Error) => (found instanceof Error ? found.message : formatViolation(found));
 
-const admin = { Authorization: 'Bearer the-administrator' };
 /** Made anew for each run: a key, a task and a product, the latter two in lists too. */
 async function makeRegisters(url: string): Promise<Register[]> {
   const made = await send(url, 'POST', '/tasks', { title: 'task-0' });
@@ -106,7 +106,7 @@ async function makeRegisters(url: string): Promise<Register[]> {
     {
       name: 'product',
       path: '/products/1',
-      headers: admin,
+      headers: asAdmin,
       body: (name) => ({ name }),
       reads: [
         { path: '/products/1', value: (body) => body.name },

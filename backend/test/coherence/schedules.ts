@@ -7,36 +7,42 @@ import { sql } from 'kysely';
 import { until } from '../support/servers.ts';
 import type { Replica, World } from './world.ts';
 
-function latch() {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { reached: promise, open: () => resolve() };
-}
-
 /** A broken variant may never reach a step; then its schedule goes on without. */
 const UNREACHED_MS = 2_000;
 
 /** A step at which somebody stays until they are let go. */
 function stop() {
-  const [arrived, gone] = [latch(), latch()];
+  const [arrived, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   return {
-    arrived: Promise.race([arrived.reached, sleep(UNREACHED_MS, undefined, { ref: false })]),
-    go: gone.open,
+    arrived: Promise.race([arrived.promise, sleep(UNREACHED_MS, undefined, { ref: false })]),
+    go: gone.resolve,
     async step() {
-      arrived.open();
-      await gone.reached;
+      arrived.resolve();
+      await gone.promise;
     },
   };
 }
 
 /** Replicas that reach Redis, may use it, and have it open. */
-async function ready(world: World, ...names: string[]): Promise<Replica[]> {
+async function ready<N extends string[]>(world: World, ...names: N): Promise<{ [K in keyof N]: Replica }> {
   const replicas = await Promise.all(names.map((name) => world.replica(name)));
   for (const replica of replicas) {
     await replica.gate.beat();
     await replica.cache.start();
   }
-  return replicas;
+  return replicas as { [K in keyof N]: Replica };
 }
+
+/** The gate has been closed for long, and both know it; only `reaches` has Redis. */
+async function closedLongAgo(world: World) {
+  const [reaches] = await ready(world, 'c');
+  const cut = await world.replica('cut', false);
+  await sql`update cache_gate set open = false`.execute(world.admin);
+  await Promise.all([cut.gate.beat(), reaches.gate.beat()]);
+  world.skip(4_000);
+  return { reaches, cut };
+}
+
 /** COMMIT of a write takes a second while `work` runs. */
 async function withSlowCommits(world: World, work: () => Promise<unknown>): Promise<void> {
   await sql`
@@ -51,11 +57,21 @@ async function withSlowCommits(world: World, work: () => Promise<unknown>): Prom
     await sql`drop trigger slow_commit on kv`.execute(world.admin);
   }
 }
+
 const settled = (...replicas: Replica[]) => Promise.all(replicas.map((replica) => replica.settled()));
+
+/** Four reads, each with time for its fill, and for what else happens meanwhile. */
+async function keepReading(reader: Replica, pause: number, ...others: Replica[]): Promise<void> {
+  for (let n = 0; n < 4; n++) {
+    await reader.read();
+    await settled(reader, ...others);
+    await sleep(pause);
+  }
+}
 
 export const schedules: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
   async 'a write, after which everyone reads'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     await world.warm(a);
     await b.write('second');
     await a.read();
@@ -63,7 +79,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'a value that was selected before a write is stored after it'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const selected = stop();
     const reading = a.read(selected.step);
     await selected.arrived;
@@ -77,15 +93,11 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'a reader comes between the announcement and COMMIT, for longer than any timer waits'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const announced = stop();
     const writing = a.write('second', { afterBegin: announced.step });
     await announced.arrived;
-    for (let n = 0; n < 4; n++) {
-      await b.read();
-      await settled(a, b);
-      await sleep(150);
-    }
+    await keepReading(b, 150, a);
     announced.go();
     await writing;
     await b.read();
@@ -93,7 +105,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'a lease is used after somebody else has read the new value'(world) {
-    const [a, b, c] = (await ready(world, 'a', 'b', 'c')) as [Replica, Replica, Replica];
+    const [a, b, c] = await ready(world, 'a', 'b', 'c');
     const [selected, begin] = [stop(), stop()];
     const leaseholder = a.read(selected.step);
     await selected.arrived;
@@ -110,16 +122,12 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'Redis loses its memory between the announcement and COMMIT'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const announced = stop();
     const writing = a.write('second', { afterBegin: announced.step });
     await announced.arrived;
     await world.flush();
-    for (let n = 0; n < 4; n++) {
-      await b.read();
-      await settled(b);
-      await sleep(100);
-    }
+    await keepReading(b, 100);
     announced.go();
     await writing;
     await b.read();
@@ -127,7 +135,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'Redis loses its memory while somebody is about to open it'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const [opening, announced] = [stop(), stop()];
     await world.flush();
     b.steps.open = opening.step;
@@ -138,18 +146,15 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await announced.arrived;
     await world.flush();
     opening.go();
-    for (let n = 0; n < 4; n++) {
-      await sleep(100);
-      await b.read();
-      await settled(b);
-    }
+    await sleep(100);
+    await keepReading(b, 100);
     announced.go();
     await writing;
     await b.read();
   },
 
   async 'Redis loses its memory, and opens, before a write has its number'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const begun = stop();
     const writing = a.write('second', { beforeStatement: begun.step });
     await begun.arrived;
@@ -162,7 +167,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'a reader asks while an older load of its own replica runs'(world) {
-    const [a, b, c] = (await ready(world, 'a', 'b', 'c')) as [Replica, Replica, Replica];
+    const [a, b, c] = await ready(world, 'a', 'b', 'c');
     const [pending, selected] = [stop(), stop()];
     // So that readers go past the cache, and share their loads.
     const other = c.write('elsewhere', { elsewhere: true, afterBegin: pending.step });
@@ -179,7 +184,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'Redis comes back with an old dump'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     await world.warm(a);
     const dump = await world.save();
     await b.write('second');
@@ -193,39 +198,33 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'COMMIT takes long'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     await withSlowCommits(world, async () => {
       const writing = a.write('second');
-      for (let n = 0; n < 4; n++) {
-        await sleep(100);
-        await b.read();
-        await settled(a, b);
-      }
+      await sleep(100);
+      await keepReading(b, 100, a);
       await writing;
       await b.read();
     });
   },
 
   async 'COMMIT goes on in PostgreSQL after its connection was lost'(world) {
-    const [a, b] = (await ready(world, 'a', 'b')) as [Replica, Replica];
+    const [a, b] = await ready(world, 'a', 'b');
     const bypass = await world.replica('bypass', false);
     await withSlowCommits(world, async () => {
       const writing = a.write('second');
       await sleep(300);
       a.loseConnections();
       await writing;
-      for (let n = 0; n < 4; n++) {
-        await sleep(50);
-        await b.read();
-        await settled(a, b);
-      }
+      await sleep(50);
+      await keepReading(b, 50, a);
       await until('COMMIT', async () => (await bypass.read()).value === 'second');
       await b.read();
     });
   },
 
   async 'a write passes the closed gate while a paused replica holds a permit'(world) {
-    const [a] = (await ready(world, 'a')) as [Replica];
+    const [a] = await ready(world, 'a');
     const cut = await world.replica('cut', false);
     await world.warm(a);
     await world.forgetPeers();
@@ -234,7 +233,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'a write passes the closed gate while the answer that gives a permit is under way'(world) {
-    const [a] = (await ready(world, 'a')) as [Replica];
+    const [a] = await ready(world, 'a');
     const cut = await world.replica('cut', false);
     await world.warm(a);
     const answered = stop();
@@ -250,7 +249,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'the gate is opened again while a paused replica holds a permit of its last epoch'(world) {
-    const [a, c] = (await ready(world, 'a', 'c')) as [Replica, Replica];
+    const [a, c] = await ready(world, 'a', 'c');
     const cut = await world.replica('cut', false);
     await world.warm(a);
     await world.forgetPeers();
@@ -262,11 +261,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'the gate is opened again before a write that it would let pass has its number'(world) {
-    const [c] = (await ready(world, 'c')) as [Replica];
-    const cut = await world.replica('cut', false);
-    await sql`update cache_gate set open = false`.execute(world.admin);
-    await Promise.all([cut.gate.beat(), c.gate.beat()]);
-    world.skip(4_000);
+    const { reaches: c, cut } = await closedLongAgo(world);
     const begun = stop();
     const writing = cut.write('second', { beforeStatement: begun.step });
     await begun.arrived;
@@ -278,20 +273,12 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   },
 
   async 'the gate is opened again while a write that it let pass has not committed'(world) {
-    const [c] = (await ready(world, 'c')) as [Replica];
-    const cut = await world.replica('cut', false);
-    await sql`update cache_gate set open = false`.execute(world.admin);
-    await Promise.all([cut.gate.beat(), c.gate.beat()]);
-    world.skip(4_000);
+    const { reaches: c, cut } = await closedLongAgo(world);
     const passed = stop();
     const writing = cut.write('second', { afterPass: passed.step });
     await passed.arrived;
     await c.gate.beat();
-    for (let n = 0; n < 4; n++) {
-      await c.read();
-      await settled(c);
-      await sleep(100);
-    }
+    await keepReading(c, 100);
     passed.go();
     await writing;
     await c.read();

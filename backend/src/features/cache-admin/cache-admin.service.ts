@@ -1,4 +1,5 @@
 import { noRedis } from '../../platform/cache/cache.ts';
+import { infoLine } from '../../platform/cache/namespace.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { HttpError } from '../../platform/http/errors.ts';
 import type { CacheCounts } from './cache-admin.schemas.ts';
@@ -12,7 +13,7 @@ export async function readStats({ redis, metrics, instance }: Deps) {
   const info = await redis.info('clients', 'memory', 'stats').catch((cause: unknown) => {
     throw new HttpError(503, 'the cache does not answer', { cause });
   });
-  const read = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1] ?? '';
+  const read = (name: string) => infoLine(info, name) ?? '';
   return {
     ...Object.fromEntries(NUMBERS.map((name) => [name, Number(read(name))])),
     used_memory_human: read('used_memory_human'),

@@ -148,13 +148,6 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
     call('end', () => Promise.all(keys.map((key) => redis.srem(key, token)))).catch(() => {});
   }
 
-  async function load<T>(tag: string, field: string, work: () => Promise<T>, reason: string): Promise<T> {
-    metrics.cacheBypasses.inc({ cache: labelOf(tag), reason: reason.toLowerCase() });
-    const { joined, value } = share(`${tag} ${field}`, work);
-    if (joined) metrics.cacheCoalesced.inc({ cache: labelOf(tag) });
-    return value;
-  }
-
   /** Runs the transaction once. @throws NotAnnounced */
   async function attempt<W, R extends (W & Row) | undefined>(
     db: Kysely<Database>,
@@ -226,7 +219,8 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       const ns = namespace();
       const [found, ...rest] = await lookUp(ns, tag, field, token);
       const outcome = found === 'HIT' ? 'HIT' : found === 'LEASE' ? 'MISS' : 'BYPASS';
-      metrics.cacheReads.inc({ cache: nameOf(tag), outcome: outcome.toLowerCase() });
+      const cache = nameOf(tag);
+      metrics.cacheReads.inc({ cache, outcome: outcome.toLowerCase() });
       if (found === 'HIT') return { value: JSON.parse(rest[0] as string), outcome };
       if (found === 'LEASE') {
         const value = await work();
@@ -235,7 +229,10 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       }
       if (found === 'CLOSED') void open(ns as string);
       if (found === 'PENDING') metMarkers(ns as string, tag, rest);
-      return { value: await load(tag, field, work, found), outcome };
+      metrics.cacheBypasses.inc({ cache, reason: found.toLowerCase() });
+      const { joined, value } = share(`${tag} ${field}`, work);
+      if (joined) metrics.cacheCoalesced.inc({ cache });
+      return { value: await value, outcome };
     },
 
     async write(db, written, work) {

@@ -57,11 +57,10 @@ export function createResolver({ redis, control, metrics, namespace }: ResolverD
     for (const token of tokens) {
       const name = `${key} ${token}`;
       const since = seen.get(name);
-      if (since === undefined || now - since > PATIENCE_MS) {
-        if (since === undefined && seen.size >= MAX_REMEMBERED) seen.delete(seen.keys().next().value as string);
-        seen.set(name, now);
-      }
-      if (since !== undefined && now - since > PATIENCE_MS) void resolve(ns, key, token);
+      if (since !== undefined && now - since <= PATIENCE_MS) continue;
+      if (since !== undefined) void resolve(ns, key, token);
+      else if (seen.size >= MAX_REMEMBERED) seen.delete(seen.keys().next().value as string);
+      seen.set(name, now);
     }
   };
 }

@@ -1,7 +1,7 @@
 import type { RedisClient } from './redis.ts';
 
 /**
- * The keys, all in a namespace that changes with the Redis process and with the epoch of the gate (cache.ts):
+ * The keys, all in a namespace that changes with the Redis process and with the epoch of the gate (coherent-cache.ts):
  *   v:<tag>  hash, field -> payload   the cached answers of a tag; expire
  *   l:<tag>  hash, field -> token     the leases: who may fill which field; expire
  *   w:<tag>  set of tokens            the markers: writes that have begun and are not known to be over. Never expire: a marker
