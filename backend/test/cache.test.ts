@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import type { Cache } from '../src/platform/cache/cache.ts';
-import { createCache, noGate } from '../src/platform/cache/coherent-cache.ts';
+import { createCache } from '../src/platform/cache/coherent-cache.ts';
 import { createRedis, type RedisClient } from '../src/platform/cache/redis.ts';
 import { type AnnouncedTransaction, xid } from '../src/platform/database/announced.ts';
 import { asAdmin, expectProblem, logger, useApi, warm } from './support/api.ts';
@@ -126,6 +126,17 @@ test('The marker of a transaction that runs stays, however long; once it is over
   await until('the cache to be used again', async () => (await read()) === 'HIT');
 });
 
+test('More markers than Redis can return at once are resolved all the same', async () => {
+  const tag = nextKey();
+  const marker = await keyOf('w', tag);
+  await api.redis.sadd(marker, ...Array.from({ length: 9_000 }, (_, n) => `3:${n}`)); // long over
+  await until('some to be resolved', async () => {
+    expect((await cacheOf(0).read(tag, async () => 'v')).outcome).toBe('BYPASS');
+    return (await api.redis.scard(marker)) < 9_000;
+  });
+  await api.redis.del(marker);
+});
+
 test('When ever new pages of a list are asked for, then the others still come from the cache', async () => {
   const name = nextKey();
   const read = (field: string) => cacheOf(0).read(name, async () => field, field);
@@ -212,7 +223,8 @@ describe('on a Redis of its own', () => {
   const startCache = async () => {
     const [{ deps, control }] = api.replicas;
     const silent = pino({ level: 'silent' });
-    cache = createCache({ redis, control, gate: noGate, metrics: deps.metrics, logger: silent });
+    const gate = { epoch: () => '0', mayPass: async () => false, async close() {} };
+    cache = createCache({ redis, control, gate, metrics: deps.metrics, logger: silent });
     await cache.start();
   };
 

@@ -4,10 +4,8 @@
  */
 
 import { type Cache, withoutXid } from '../../src/platform/cache/cache.ts';
-import type { CacheDeps, Gate } from '../../src/platform/cache/coherent-cache.ts';
+import type { CacheDeps } from '../../src/platform/cache/coherent-cache.ts';
 import type { AnnouncedTransaction } from '../../src/platform/database/announced.ts';
-
-export const noGate: Gate = { epoch: () => '0', mayPass: async () => true, async close() {} };
 
 export function createCache({ redis, metrics }: CacheDeps): Cache {
   const keyOf = (tag: string) => `c:v:${tag}`;

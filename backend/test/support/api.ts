@@ -84,7 +84,7 @@ const PATIENCE_MS = 10_000;
 function checked(cache: Cache): Cache {
   return {
     ...cache,
-    async read<T>(tag: string, load: () => Promise<T>, field?: string) {
+    async read(tag, load, field) {
       const answer = await cache.read(tag, load, field);
       if (answer.outcome !== 'HIT') return answer;
       const [inCache, inDatabase] = [JSON.stringify(answer.value), JSON.stringify(await load())];

@@ -1,4 +1,5 @@
 import { expectProblem, nextOf, useApi } from '../../../test/support/api.ts';
+import { uuid } from '../../platform/http/joi.ts';
 
 const api = useApi();
 const ABSENT = '00000000-0000-4000-8000-000000000000';
@@ -67,6 +68,12 @@ describe('GET /items/{id}', () => {
     const after = await api.api.get(`/items/${id}`).set('If-None-Match', before.headers.etag as string);
     expect([after.status, after.body.status]).toEqual([200, 'done']);
     expect(after.headers.etag).not.toBe(before.headers.etag);
+  });
+
+  test('finds the item by its id in capitals, which inside is the one that the database writes', async () => {
+    const { id } = await create();
+    expect((await api.api.get(`/items/${id.toUpperCase()}`)).body.id).toBe(id);
+    expect(uuid().validate(id.toUpperCase()).value).toBe(id);
   });
 
   test('says 404 for an absent id and 400 for what is no id', async () => {

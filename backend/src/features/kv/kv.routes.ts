@@ -34,7 +34,7 @@ export const kvRoutes = (deps: Deps) =>
       summary: 'Read one key (key), or list keys in order (prefix)',
       input: { query: kvQuery },
       conditional: true,
-      cached: true,
+      cached: 'kv',
       replies: {
         200: {
           description: 'The pair and where it came from, or a page of pairs',

@@ -13,7 +13,7 @@ export const productRoutes = (deps: Deps) => [
     path: '/products',
     summary: 'List products, in the order of their ids',
     input: { query: productQuery },
-    cached: true,
+    cached: 'products',
     replies: { 200: { description: 'A page of products', schema: Joi.array().items(product) } },
     async handle({ query }) {
       const { value, outcome } = await readProducts(deps, query);
@@ -38,7 +38,7 @@ export const productRoutes = (deps: Deps) => [
     summary: 'Read a product',
     input: { params: productParams },
     conditional: true,
-    cached: true,
+    cached: 'products',
     replies: { 200: { description: 'The product', schema: product } },
     problems: missing,
     async handle({ params }) {

@@ -17,7 +17,7 @@ export const tasksRoutes = (deps: Deps) =>
       path: '/tasks',
       summary: 'List tasks, newest first',
       input: { query: taskQuery },
-      cached: true,
+      cached: 'tasks',
       replies: { 200: { description: 'A page of tasks and where it came from', schema: tasksReply } },
       async handle({ query }) {
         const { value, outcome } = await readTasks(deps, query);
@@ -44,7 +44,7 @@ export const tasksRoutes = (deps: Deps) =>
       summary: 'Read a task',
       input: { params: taskParams },
       conditional: true,
-      cached: true,
+      cached: 'tasks',
       replies: { 200: { description: 'The task and where it came from', schema: taskReply } },
       problems: missing,
       async handle({ params }) {

@@ -6,6 +6,9 @@ import { HttpError } from '../http/errors.ts';
 /** HIT: from Redis. MISS: from the database, and stored. BYPASS: from the database, and not stored. */
 export type CacheOutcome = 'HIT' | 'MISS' | 'BYPASS';
 
+/** What JSON can hold: not undefined, which it would lose. */
+type Json = object | string | number | boolean | null;
+
 /** What a client is told about where its answer came from. */
 export const sourceOf = (outcome: CacheOutcome) => (outcome === 'HIT' ? 'cache' : 'database');
 
@@ -25,7 +28,11 @@ export interface Cache {
    * @param tag what a write invalidates: "tasks:7", or "tasks" for the lists; the part before a colon is the label in the metrics
    * @param field tells the answers of one tag apart: the query of a list
    */
-  read<T>(tag: string, load: () => Promise<T>, field?: string): Promise<{ value: T; outcome: CacheOutcome }>;
+  read<T extends Json>(
+    tag: string,
+    load: () => Promise<T>,
+    field?: string,
+  ): Promise<{ value: T; outcome: CacheOutcome }>;
   /**
    * Runs `work` in a transaction and commits it; once this has returned, nobody can read an old answer from the cache. `work`
    * may run twice, the first time rolled back: it must do nothing that a rollback does not undo.

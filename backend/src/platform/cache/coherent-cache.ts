@@ -17,7 +17,7 @@ import type { RedisClient } from './redis.ts';
 import { keysOf, openKey, type ReadReply, withScripts } from './scripts.ts';
 import { labelOf } from './tags.ts';
 
-/** Lets writes go on without Redis (gate.ts). The cache is correct with any of them, also with noGate. */
+/** Lets writes go on without Redis (gate.ts). The cache is also correct with one that never lets any pass. */
 export interface Gate {
   /** The epoch in which this replica may use the cache at this moment; undefined: it may not. Part of each key's name. */
   epoch(): string | undefined;
@@ -27,14 +27,7 @@ export interface Gate {
   close(): Promise<void>;
 }
 
-/** Without Redis there are no writes of what is cached. */
-export const noGate: Gate = {
-  epoch: () => '0',
-  mayPass: async () => false,
-  async close() {},
-};
-
-/** A lease outlives every load: the database gives up a statement after 4 s. */
+/** Of the leases of a tag, together. A load that takes longer is not stored; a reader that died keeps others out for so long. */
 const LEASE_MS = 5_000;
 const ENTRY_MS = 300_000;
 /** Of an entry's life, more or less: what was stored together must not be loaded anew together. */
@@ -89,19 +82,9 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
   const share = createCoalescer();
   const breaker = createBreaker();
   /** Never used twice, not even by another process: what is stored or removed by token is the token's own. */
-  const process = randomBytes(9).toString('base64url');
+  const origin = randomBytes(9).toString('base64url');
   let count = 0;
-  const unique = () => `${process}${++count}`;
-
-  const declared = new Set<string>();
-  function nameOf(tag: string): string {
-    const name = labelOf(tag);
-    if (!declared.has(name)) {
-      declared.add(name);
-      metrics.declareCache(name);
-    }
-    return name;
-  }
+  const unique = () => `${origin}${++count}`;
 
   /** Sends a command; counts and times it. @throws what Redis or the connection says */
   async function call<T>(operation: 'read' | 'fill' | 'begin' | 'end' | 'clear', send: () => Promise<T>): Promise<T> {
@@ -214,23 +197,23 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       }
     },
 
-    async read(tag, work, field = ITEM) {
+    async read(tag, load, field = ITEM) {
       const token = unique();
       const ns = namespace();
       const [found, ...rest] = await lookUp(ns, tag, field, token);
       const outcome = found === 'HIT' ? 'HIT' : found === 'LEASE' ? 'MISS' : 'BYPASS';
-      const cache = nameOf(tag);
+      const cache = labelOf(tag);
       metrics.cacheReads.inc({ cache, outcome: outcome.toLowerCase() });
       if (found === 'HIT') return { value: JSON.parse(rest[0] as string), outcome };
       if (found === 'LEASE') {
-        const value = await work();
+        const value = await load();
         fill(ns as string, tag, field, token, JSON.stringify(value));
         return { value, outcome };
       }
       if (found === 'CLOSED') void open(ns as string);
       if (found === 'PENDING') metMarkers(ns as string, tag, rest);
       metrics.cacheBypasses.inc({ cache, reason: found.toLowerCase() });
-      const { joined, value } = share(`${tag} ${field}`, work);
+      const { joined, value } = share(`${tag} ${field}`, load);
       if (joined) metrics.cacheCoalesced.inc({ cache });
       return { value: await value, outcome };
     },

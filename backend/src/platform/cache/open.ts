@@ -7,8 +7,8 @@ import type { Metrics } from '../metrics/metrics.ts';
 import { infoLine } from './namespace.ts';
 import { openingKey, openKey, type ScriptedRedis } from './scripts.ts';
 
-/** How long an attempt may take. Then its nonce is gone from Redis, and the next reader begins another. */
-const ATTEMPT_MS = 30_000;
+/** How long the nonce of an attempt stays without being renewed. If whoever made it died, the next reader begins another. */
+const NONCE_MS = 3_000;
 const POLL_MS = 50;
 /** Before this replica tries again after an attempt that did not open. */
 const PAUSE_MS = 250;
@@ -47,13 +47,13 @@ export function createOpener({ redis, control, metrics, logger, namespace }: Ope
     complaint = reason;
     if (reason || namespace() !== ns) return false;
     const nonce = randomUUID();
-    if ((await redis.set(openingKey(ns), nonce, 'PX', ATTEMPT_MS, 'NX')) !== 'OK') return false; // somebody else is at it
+    if ((await redis.set(openingKey(ns), nonce, 'PX', NONCE_MS, 'NX')) !== 'OK') return false; // somebody else is at it
     // A transaction of its own: its number is above every one that was handed out before.
     const { rows } = await sql<{ xid: string }>`select pg_current_xact_id()::text as xid`.execute(control);
     const { xid } = rows[0] as { xid: string };
-    const deadline = performance.now() + ATTEMPT_MS;
     while (!(await everyEarlierIsOver(xid))) {
-      if (performance.now() > deadline) return false;
+      if (namespace() !== ns) return false;
+      await redis.pexpire(openingKey(ns), NONCE_MS); // perhaps another's by now: then this attempt does not open
       await sleep(POLL_MS);
     }
     return namespace() === ns && (await redis.cacheOpen(openingKey(ns), openKey(ns), nonce)) === 1;
@@ -73,7 +73,6 @@ export function createOpener({ redis, control, metrics, logger, namespace }: Ope
         return;
       }
     } catch (err) {
-      metrics.cacheErrors.inc({ operation: 'open' });
       logger.info({ err }, 'the cache could not be opened');
     }
     await sleep(PAUSE_MS, undefined, { ref: false });

@@ -11,12 +11,12 @@ import type { RedisClient } from './redis.ts';
  * Each script runs in Redis as one step, so no other command can come between its lines.
  */
 const SCRIPTS = {
-  // -> HIT payload | CLOSED | PENDING token... | BUSY | LEASE (load, then fill); all but HIT and LEASE: load, do not fill
+  // -> HIT payload | CLOSED | PENDING token... (some of them: Lua cannot return 8,000) | BUSY | LEASE (load, then fill); all but HIT and LEASE: load, do not fill
   cacheRead: `
     local value = redis.call('HGET', KEYS[1], ARGV[1])
     if value then return {'HIT', value} end
     if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end
-    local pending = redis.call('SMEMBERS', KEYS[3])
+    local pending = redis.call('SRANDMEMBER', KEYS[3], 100)
     if #pending > 0 then return {'PENDING', unpack(pending)} end
     if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return {'BUSY'} end
     redis.call('PEXPIRE', KEYS[2], ARGV[3], 'NX')

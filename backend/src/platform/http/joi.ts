@@ -10,8 +10,8 @@ export interface StringSchema<T = string> extends Base.StringSchema<T> {
   bytes(min: number, max: number): this;
 }
 
-/** A uuid as the database writes it: not in braces, not without hyphens. */
-export const uuid = () => Joi.string().uuid({ separator: '-', wrapper: false });
+/** A uuid as the database writes it: no braces, hyphens, and no capitals: in a URL they are turned into small letters, so that a row has one name. */
+export const uuid = () => Joi.string().uuid({ separator: '-', wrapper: false }).lowercase();
 
 /** The number of a row. */
 export const rowId = () => Joi.number().integer().min(1).max(Number.MAX_SAFE_INTEGER);

@@ -73,8 +73,8 @@ export interface Declaration<I extends Inputs> {
   readonly conditional?: boolean;
   /** In bytes, unpacked. Default: 64 KiB. */
   readonly bodyLimit?: number;
-  /** A read that can come from the cache: every answer says so in X-Cache. */
-  readonly cached?: boolean;
+  /** A read that can come from the cache of this name: every answer says so in X-Cache. */
+  readonly cached?: string;
   /** Only with `Authorization: Bearer $ADMIN_TOKEN`. */
   readonly admin?: boolean;
   handle(input: Validated<I>): Promise<Answer> | Answer;

@@ -12,7 +12,7 @@ const OTHER_METHOD = '_OTHER';
 const FAILURES = [500, 503, 504];
 /** The values of the cache's labels. */
 const CACHE = {
-  operations: ['read', 'fill', 'begin', 'end', 'clear', 'open', 'gate'],
+  operations: ['read', 'fill', 'begin', 'end', 'clear', 'gate'],
   reads: ['hit', 'miss', 'bypass'],
   bypasses: ['pending', 'busy', 'closed', 'gate', 'disconnected', 'breaker', 'error'],
   fills: ['stored', 'refused', 'too_large', 'failed'],
@@ -24,16 +24,14 @@ export interface Metrics {
   readonly registry: Registry;
   /** Counts and times every request, labelled with its route template. */
   readonly middleware: RequestHandler;
-  /** Tells which routes there are, so that each has its series before its first failure (see createMetrics). */
-  declare(routes: readonly { readonly method: string; readonly template: string }[]): void;
+  /** Tells which routes and caches there are, so that each has its series before its first event (see createMetrics). */
+  declare(routes: readonly { readonly method: string; readonly template: string; readonly cached?: string }[]): void;
   /** A request has found its route; the middleware notices when it is over. */
   begin(method: string, path: string): void;
   /** A request ends with a 5xx because of an error of this type: a code or a class's name, never a message. */
   countException(method: string, path: string, type: string): void;
   /** Shows what a pool of connections is doing whenever somebody asks. */
   watchPool(pool: { totalCount: number; idleCount: number; waitingCount: number }, max: number): void;
-  /** Tells that there is a cache of this name, so that its series are there before its first event. */
-  declareCache(cache: string): void;
   /** Shows whether this replica may use the cache. */
   watchGate(read: () => 0 | 1): void;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
@@ -99,13 +97,14 @@ export function createMetrics(instance: string): Metrics {
     },
   });
 
-  const cache = createCacheMetrics(registry);
+  const { declareCache, ...cache } = createCacheMetrics(registry);
 
   return {
     registry,
     middleware,
     declare(routes) {
-      for (const { method, template } of routes) {
+      for (const { method, template, cached } of routes) {
+        if (cached) declareCache(cached);
         for (const status_code of FAILURES) {
           requests.inc({ method: method.toUpperCase(), path: template, status_code }, 0);
         }
@@ -165,13 +164,13 @@ function createCacheMetrics(registry: Registry) {
   );
   const cacheBypasses = counter(
     'bypasses',
-    'Reads that went past the cache, by reason: pending (a write is under way), busy (another reader fills), closed (the memory is new), gate, disconnected, breaker (Redis is skipped for a moment), error',
+    'Reads that went past the cache, by reason: pending (a write is under way), busy (another reader fills, or has not for up to 5 s), closed (the memory is new), gate, disconnected, breaker (Redis is skipped for a moment), error',
     ['cache', 'reason'],
   );
   const cacheCoalesced = counter('coalesced_loads', 'Reads that shared the load of another request', ['cache']);
   const cacheFills = counter(
     'fills',
-    'Answers given to the cache after a miss: stored, refused because a write came between, too_large, or failed',
+    'Answers given to the cache after a miss: stored, refused because a write, a clearing or 5 s came between, too_large, or failed',
     ['cache', 'outcome'],
   );
   for (const operation of CACHE.operations) cacheErrors.inc({ operation }, 0);
