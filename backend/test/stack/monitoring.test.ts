@@ -115,7 +115,9 @@ test('cart additions are inserts, checkouts are updates, as Prometheus has them'
     const checkouts = await Promise.all(twice);
     closed += checkouts.filter(({ status }) => status === 200).length;
   };
-  await Promise.all(Array.from({ length: 60 }, (_, n) => shopper(n)));
+  // Nine at a time: Nginx lets 100 requests of one address in at once, and a busy machine would reach that.
+  for (let n = 0; n < 60; n += 9)
+    await Promise.all([0, 1, 2, 3, 4, 5, 6, 7, 8].filter((k) => n + k < 60).map((k) => shopper(n + k)));
   expect([added, closed]).toEqual([540, 40]);
   const [items, orders] = [before.added + added, before.closed + closed];
   const expected = { additions: items, inserts: items, checkouts: orders, updates: orders };
