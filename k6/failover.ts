@@ -1,7 +1,6 @@
 /**
- * A mixed load while replicas are killed (k6/run.sh kills one after the other). The objective is that no request fails.
- * Reads meet it. Writes do not yet: one that had been sent to a replica that dies is not repeated (503: it did not happen;
- * 504: nobody knows), because without a key that makes it safe a repeated write could happen twice.
+ * A mixed load while replicas are killed (k6/run.sh kills one after the other). The objective is that no request fails: Nginx sends
+ * what a dying replica did not answer to another, and a write happens once all the same.
  */
 import { Counter } from 'k6/metrics';
 import { type Answer, expectAnswer, forgetKeys, iteration, json, keysOf, requireApi, send } from './lib/api.ts';

@@ -1,9 +1,10 @@
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import { clientesRoutes } from './features/accounts/clientes.routes.ts';
 import { transactionsRoutes } from './features/accounts/transactions.routes.ts';
 import { usersRoutes } from './features/accounts/users.routes.ts';
 import { cacheAdminRoutes } from './features/cache-admin/cache-admin.routes.ts';
 import { docsRoutes } from './features/docs/docs.routes.ts';
+import { createFaults } from './features/faults/faults.routes.ts';
 import { healthRoutes, probeRoutes } from './features/health/health.routes.ts';
 import { itemsRoutes } from './features/items/items.routes.ts';
 import { kvRoutes } from './features/kv/kv.routes.ts';
@@ -37,15 +38,23 @@ export function apiRoutes(deps: Deps): Route[] {
  * What the two ports of a replica serve. `traffic`: the API, and nothing that is not meant for the world. `debug`: the same
  * routes and, for orchestrators and Prometheus, the probes and the metrics.
  */
-export function createApps(deps: Deps, lifecycle: Lifecycle, options: MountOptions) {
+export function createApps(deps: Deps, lifecycle: Lifecycle, options: MountOptions & { readonly faults?: boolean }) {
   const routes = apiRoutes(deps);
+  const faults = options.faults ? createFaults(deps) : undefined;
+  const debugRoutes = [...routes, ...probeRoutes(deps, lifecycle), ...(faults?.routes ?? [])];
   return {
-    traffic: assemble(deps, lifecycle, routes, options),
-    debug: assemble(deps, lifecycle, [...routes, ...probeRoutes(deps, lifecycle)], options),
+    traffic: assemble(deps, lifecycle, routes, options, faults?.middleware),
+    debug: assemble(deps, lifecycle, debugRoutes, options),
   };
 }
 
-function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options: MountOptions): Express {
+function assemble(
+  deps: Deps,
+  lifecycle: Lifecycle,
+  routes: Route[],
+  options: MountOptions,
+  fault?: RequestHandler,
+): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false); // ETags are the rows' versions; Express would hash every body
@@ -55,11 +64,12 @@ function assemble(deps: Deps, lifecycle: Lifecycle, routes: Route[], options: Mo
 
   app.use(requestLog(deps.logger, deps.instance));
   app.use(deps.metrics.middleware);
+  if (fault) app.use(fault);
   app.use((_request, response, next) => {
     if (lifecycle.phase === 'draining') response.set('Connection', 'close');
     next();
   });
-  mount(app, routes, deps.metrics, options);
+  mount(app, routes, deps, options);
   app.use(unknownRoute);
   app.use(errorHandler(deps.logger, deps.metrics));
   return app;

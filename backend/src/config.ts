@@ -10,11 +10,12 @@ export interface Config {
   readonly DEBUG_PORT: number;
   readonly DATABASE_URL: string;
   readonly DATABASE_POOL_MAX: number;
-  readonly REPLICAS: number;
   /** Empty: no cache, every read goes to PostgreSQL. */
   readonly REDIS_URL: string;
   /** What the routes for administrators ask for. */
   readonly ADMIN_TOKEN: string;
+  /** Whether the debug port lets people make this replica ill (features/faults). */
+  readonly FAULTS: 'on' | 'off';
   /** Where traces go; empty: there are none. src/tracing.ts has read it before. */
   readonly OTEL_EXPORTER_OTLP_ENDPOINT: string;
   readonly LOG_LEVEL: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -34,7 +35,6 @@ const schema = Joi.object<Config, true>({
   DEBUG_PORT: Joi.number().port().default(9000),
   DATABASE_URL: databaseUrl,
   DATABASE_POOL_MAX: Joi.number().integer().min(1).max(100).default(10),
-  REPLICAS: Joi.number().integer().min(1).default(2),
   REDIS_URL: Joi.string()
     .uri({ scheme: ['redis', 'rediss'] })
     .allow('')
@@ -44,6 +44,7 @@ const schema = Joi.object<Config, true>({
     .required()
     // Joi's own words repeat the value.
     .messages({ 'string.pattern.base': '{{#label}} must have 8 or more letters, digits, - and _' }),
+  FAULTS: Joi.string().valid('on', 'off').default('off'),
   OTEL_EXPORTER_OTLP_ENDPOINT: Joi.string()
     .uri({ scheme: ['http', 'https'] })
     .allow('')

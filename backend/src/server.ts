@@ -8,11 +8,12 @@ import { noCache } from './platform/cache/cache.ts';
 import { createCache } from './platform/cache/coherent-cache.ts';
 import { createGate } from './platform/cache/gate.ts';
 import { createRedis } from './platform/cache/redis.ts';
-import { checkPoolBudget, createDatabase } from './platform/database/client.ts';
+import { createDatabase } from './platform/database/client.ts';
 import { isMigrated } from './platform/database/migrate.ts';
 import type { Deps } from './platform/deps.ts';
 import { answerClientError } from './platform/http/client-error.ts';
-import { drain } from './platform/http/shutdown.ts';
+import { close, runPhases } from './platform/http/shutdown.ts';
+import { expireOutcomes } from './platform/http/write.ts';
 import type { Lifecycle } from './platform/lifecycle.ts';
 import { createLogger } from './platform/logger.ts';
 import { createMetrics } from './platform/metrics/metrics.ts';
@@ -50,9 +51,9 @@ const control = createDatabase({
 });
 const gate = redis && createGate({ redis, control, instance, metrics, logger });
 const cache = redis && gate ? createCache({ redis, control, gate, metrics, logger }) : noCache;
-const deps: Deps = { db, cache, redis, metrics, logger, instance };
+const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
-const apps = createApps(deps, lifecycle, { adminToken: config.ADMIN_TOKEN });
+const apps = createApps(deps, lifecycle, { adminToken: config.ADMIN_TOKEN, faults: config.FAULTS === 'on' });
 
 function listen(app: Express, port: number, host: string): Promise<Server> {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
@@ -77,20 +78,45 @@ async function waitUntilMigrated(): Promise<void> {
 
 let traffic: Server | undefined;
 let debug: Server | undefined;
+let expiry: ReturnType<typeof expireOutcomes> | undefined;
 
 async function stop(signal: string): Promise<void> {
   if (lifecycle.phase === 'draining') return;
   if (lifecycle.phase === 'starting') process.exit(0); // nobody has been promised anything yet
   lifecycle.phase = 'draining';
   logger.info({ signal }, 'draining');
-  if (traffic) await drain(traffic);
-  debug?.closeAllConnections();
-  debug?.close();
-  gate?.stop();
-  await Promise.allSettled([db.destroy(), control.destroy(), redis?.quit()]);
-  if (config.OTEL_EXPORTER_OTLP_ENDPOINT) await (await import('./platform/tracing/tracing.ts')).stopTracing();
+  await runPhases(
+    [
+      // Goes on serving while every answer asks to close its connection (app.ts): Nginx's idle connections are used up then,
+      // not cut under a request.
+      { name: 'drain', deadlineMs: 2_000, run: () => sleep(1_000) },
+      // Longer than Nginx waits for an answer (5 s); whoever is left then is cut off.
+      { name: 'traffic', deadlineMs: 10_000, run: async () => traffic && close(traffic) },
+      {
+        name: 'background',
+        deadlineMs: 1_000,
+        run: async () => {
+          traffic?.closeAllConnections();
+          gate?.stop();
+          expiry?.stop();
+        },
+      },
+      // The debug port is the last to go: until now it could be asked what goes on.
+      { name: 'debug port', deadlineMs: 1_000, run: async () => debug?.close().closeAllConnections() },
+      {
+        name: 'connections',
+        deadlineMs: 3_000,
+        run: () => Promise.allSettled([db.destroy(), control.destroy(), redis?.quit()]),
+      },
+      { name: 'traces', deadlineMs: 2_000, run: stopTracing },
+    ],
+    logger,
+  );
   logger.info('stopped');
   process.exit(0);
+}
+async function stopTracing(): Promise<void> {
+  if (config.OTEL_EXPORTER_OTLP_ENDPOINT) await (await import('./platform/tracing/tracing.ts')).stopTracing();
 }
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
@@ -99,9 +125,9 @@ process.on('SIGINT', stop);
 // closed port is the one signal that Nginx understands at once.
 debug = await listen(apps.debug, config.DEBUG_PORT, config.DEBUG_HOST);
 await waitUntilMigrated();
-await checkPoolBudget(db, config.REPLICAS, config.DATABASE_POOL_MAX + CONTROL_CONNECTIONS, logger);
 await gate?.start();
 await cache.start();
+expiry = expireOutcomes(deps);
 if (lifecycle.phase === 'starting') {
   traffic = await listen(apps.traffic, config.PORT, config.HOST);
   lifecycle.phase = 'serving';

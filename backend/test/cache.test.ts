@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import type { Cache } from '../src/platform/cache/cache.ts';
 import { createCache } from '../src/platform/cache/coherent-cache.ts';
 import { createRedis, type RedisClient } from '../src/platform/cache/redis.ts';
-import { type AnnouncedTransaction, xid } from '../src/platform/database/announced.ts';
+import type { WriteTransaction } from '../src/platform/database/write-transaction.ts';
 import { asAdmin, expectProblem, logger, useApi, warm } from './support/api.ts';
 import { sample } from './support/sample.ts';
 import { type RedisServer, startRedis, until } from './support/servers.ts';
@@ -15,8 +15,15 @@ let key = 0;
 const nextKey = () => `cache-test:${++key}`;
 const cacheOf = (replica: 0 | 1) => api.replicas[replica].deps.cache;
 const keyOf = async (kind: 'v' | 'l' | 'w', tag: string) => `${await api.namespace()}${kind}:${tag}`;
-const touch = (trx: AnnouncedTransaction) =>
-  trx.insertInto('items').values({ title: 'written' }).returning(['id', xid]).executeTakeFirstOrThrow();
+/** A write that changes the answers of these tags. */
+const touch = (tags: readonly string[]) => async (trx: WriteTransaction) => {
+  const row = await trx
+    .insertInto('items')
+    .values({ title: 'written' })
+    .returning(['id', sql<string>`pg_current_xact_id()::text`.as('xid')])
+    .executeTakeFirstOrThrow();
+  return { value: row.id, tags, xid: row.xid };
+};
 /** Redis has answered everything that was sent on this connection, fills included. */
 const settled = (replica: 0 | 1) => api.replicas[replica].deps.redis?.ping();
 const counted = async (name: string, labels: Record<string, string>) =>
@@ -92,8 +99,8 @@ describe('when COMMIT itself fails', () => {
     expect((await api.api.get('/kv?key=commit')).body).toMatchObject({ data: { value: 'kept' }, source: 'database' });
   });
 
-  test('then one whose answer is lost says that nobody knows (504), and its marker stays until PostgreSQL says it is over', async () => {
-    expectProblem(await put('cut'), 504);
+  test('then one whose answer is lost is made sure of (503: nothing was written), and its marker stays until a reader has asked PostgreSQL', async () => {
+    expectProblem(await put('cut'), 503);
     await settled(0);
     const marker = await keyOf('w', 'kv:commit');
     expect(await api.redis.scard(marker)).toBe(1);
@@ -221,10 +228,10 @@ describe('on a Redis of its own', () => {
     await server.stop();
   });
   const startCache = async () => {
-    const [{ deps, control }] = api.replicas;
+    const [{ deps }] = api.replicas;
     const silent = pino({ level: 'silent' });
     const gate = { epoch: () => '0', mayPass: async () => false, async close() {} };
-    cache = createCache({ redis, control, gate, metrics: deps.metrics, logger: silent });
+    cache = createCache({ redis, control: deps.control, gate, metrics: deps.metrics, logger: silent });
     await cache.start();
   };
 
@@ -247,18 +254,12 @@ describe('on a Redis of its own', () => {
     const { db } = api.replicas[0].deps;
     // The scripts are known to Redis then, so that none is sent twice.
     await until('a hit', async () => (await read()) === 'HIT');
-    await cache.write(db, () => ['unfit:1'], touch);
+    await cache.write(db, touch(['unfit:1']));
     expect(await commandsDuring(() => read('unfit:2'))).toEqual({ scripts: 2, srem: 0 });
     expect(await commandsDuring(() => read('unfit:2'))).toEqual({ scripts: 1, srem: 0 });
     const tags = ['unfit:1', 'unfit:2', 'unfit:3'];
-    expect(await commandsDuring(() => cache.write(db, () => tags, touch))).toEqual({ scripts: 1, srem: 3 });
-    const nothing = () =>
-      cache.write(
-        db,
-        () => tags,
-        async () => undefined,
-      );
-    expect(await commandsDuring(nothing)).toEqual({ scripts: 0, srem: 0 });
+    expect(await commandsDuring(() => cache.write(db, touch(tags)))).toEqual({ scripts: 1, srem: 3 });
+    expect(await commandsDuring(() => cache.write(db, touch([])))).toEqual({ scripts: 0, srem: 0 });
   });
 
   test('that may evict markers, nothing is cached, until that is mended', async () => {
@@ -290,7 +291,7 @@ describe('on a Redis of its own', () => {
     expect(await read('full:1')).toBe('HIT');
     expect([await read('full:2'), await read('full:3')]).toEqual(['BYPASS', 'BYPASS']);
     expect(await counted('cache_errors_total', { operation: 'read' })).toBe(errors + 2);
-    await cache.write(api.replicas[0].deps.db, () => ['full:1'], touch);
+    await cache.write(api.replicas[0].deps.db, touch(['full:1']));
     expect(await read('full:1')).toBe('BYPASS');
     await set('maxmemory', '0');
     await until('a hit', async () => (await read('full:1')) === 'HIT');
@@ -301,7 +302,7 @@ describe('on a Redis of its own', () => {
     await until('a hit', async () => (await read()) === 'HIT');
     server.signal('SIGKILL');
     await server.exited;
-    const write = () => cache.write(api.replicas[0].deps.db, () => ['unfit:1'], touch);
+    const write = () => cache.write(api.replicas[0].deps.db, touch(['unfit:1']));
     const count = () => api.db.selectFrom('items').select('id').execute();
     const before = await count();
     await expect(write()).rejects.toMatchObject({ status: 503 });

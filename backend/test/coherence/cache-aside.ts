@@ -3,9 +3,9 @@
  * "cache-aside" puts it in the place of coherent-cache.ts.
  */
 
-import { type Cache, withoutXid } from '../../src/platform/cache/cache.ts';
+import type { Cache } from '../../src/platform/cache/cache.ts';
 import type { CacheDeps } from '../../src/platform/cache/coherent-cache.ts';
-import type { AnnouncedTransaction } from '../../src/platform/database/announced.ts';
+import type { WriteTransaction } from '../../src/platform/database/write-transaction.ts';
 
 export function createCache({ redis, metrics }: CacheDeps): Cache {
   const keyOf = (tag: string) => `c:v:${tag}`;
@@ -21,10 +21,10 @@ export function createCache({ redis, metrics }: CacheDeps): Cache {
         .catch(() => {});
       return { value, outcome: 'MISS' };
     },
-    async write(db, written, work) {
-      const row = await db.transaction().execute((trx) => work(trx as AnnouncedTransaction));
-      if (row) await redis.del(written(row).map(keyOf)).catch(() => {});
-      return withoutXid(row);
+    async write(db, work) {
+      const { value, tags } = await db.transaction().execute((trx) => work(trx as WriteTransaction));
+      if (tags.length > 0) await redis.del(tags.map(keyOf)).catch(() => {});
+      return value;
     },
     async clear() {
       await redis.flushdb();

@@ -46,7 +46,7 @@ export interface Fault {
 function startOne(stack: Stack, name: string, port?: number): Promise<Replica> {
   const redis = name === NAMES[2] ? { ...stack.redis, url: `redis://127.0.0.1:${stack.way.port}` } : stack.redis;
   const program = { folder: stack.folder, ...(stack.pauses && { preload: PAUSE }) };
-  const settings = { CACHE_TEST_PAUSE: stack.pauses, REPLICAS: `${NAMES.length}`, LOG_LEVEL: 'warn' };
+  const settings = { CACHE_TEST_PAUSE: stack.pauses, LOG_LEVEL: 'warn' };
   return startReplica(name, stack.postgres, redis, port, settings, program);
 }
 

@@ -7,7 +7,6 @@ import { pino } from 'pino';
 import type * as CacheModule from '../../src/platform/cache/coherent-cache.ts';
 import type * as GateModule from '../../src/platform/cache/gate.ts';
 import type * as RedisModule from '../../src/platform/cache/redis.ts';
-import type * as AnnouncedModule from '../../src/platform/database/announced.ts';
 import type * as DatabaseModule from '../../src/platform/database/client.ts';
 import type * as MetricsModule from '../../src/platform/metrics/metrics.ts';
 import { connect } from '../support/api.ts';
@@ -45,7 +44,6 @@ export async function createWorld(source: string) {
   const { createGate } = await load<typeof GateModule>('cache/gate.ts');
   const { createRedis } = await load<typeof RedisModule>('cache/redis.ts');
   const { createDatabase } = await load<typeof DatabaseModule>('database/client.ts');
-  const { xid } = await load<typeof AnnouncedModule>('database/announced.ts');
   const { createMetrics } = await load<typeof MetricsModule>('metrics/metrics.ts');
 
   const [postgres, server] = await Promise.all([startPostgres(), startRedis()]);
@@ -134,19 +132,16 @@ export async function createWorld(source: string) {
       };
       steps.write = plan;
       try {
-        await cache.write(
-          db,
-          () => [TAG],
-          async (trx) => {
-            await plan.beforeStatement?.();
-            return trx
-              .updateTable('kv')
-              .set({ value })
-              .where('key', '=', plan.elsewhere ? 'y' : 'x')
-              .returning(['key', xid])
-              .executeTakeFirst();
-          },
-        );
+        await cache.write(db, async (trx) => {
+          await plan.beforeStatement?.();
+          const { xid } = await trx
+            .updateTable('kv')
+            .set({ value })
+            .where('key', '=', plan.elsewhere ? 'y' : 'x')
+            .returning(sql<string>`pg_current_xact_id()::text`.as('xid'))
+            .executeTakeFirstOrThrow();
+          return { value: undefined, tags: [TAG], xid };
+        });
         put({ return: now() });
       } catch (error) {
         const refused = (error as { status?: number }).status === 503;

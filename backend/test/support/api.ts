@@ -25,8 +25,7 @@ export const logger = pino({ level: process.env.LOG_LEVEL ?? 'error' });
 /** One replica in this process: its own pool, Redis connection and registry, as a real one has. */
 export interface TestReplica {
   readonly deps: Deps;
-  /** The cache's own connections, and what it knows about the gate. */
-  readonly control: Kysely<Database>;
+  /** What the cache knows about the gate. */
   readonly gate: ReturnType<typeof createGate>;
   readonly lifecycle: Lifecycle;
   /** Requests to what the traffic port serves. */
@@ -105,12 +104,11 @@ function createReplica(instance: string, database: string): TestReplica {
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
   const cache = checked(createCache({ redis, control, gate, metrics, logger }));
-  const deps: Deps = { db, cache, redis, metrics, logger, instance };
+  const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
   return {
     deps,
-    control,
     gate,
     lifecycle,
     api: supertest(apps.traffic),
@@ -141,9 +139,9 @@ export function useApi(): TestApi {
     while ((await api.redis.keys('c:*:open')).length === 0) await api.replicas[0].deps.cache.start();
   });
   afterAll(async () => {
-    for (const { deps, control, gate } of api.replicas) {
+    for (const { deps, gate } of api.replicas) {
       gate.stop();
-      await Promise.all([deps.db.destroy(), control.destroy()]);
+      await Promise.all([deps.db.destroy(), deps.control.destroy()]);
       deps.redis?.disconnect();
     }
     await api.db.destroy();

@@ -229,8 +229,12 @@ export interface Nginx extends RunningServer {
   readonly accessLog: string;
 }
 
-/** Nginx with the project's own configuration in front of replicas on these ports. */
-export async function startNginx(replicas: readonly number[], settings: Record<string, string> = {}): Promise<Nginx> {
+/** Nginx with the project's own configuration, perhaps changed, in front of replicas on these ports. */
+export async function startNginx(
+  replicas: readonly number[],
+  settings: Record<string, string> = {},
+  change: (configuration: string) => string = (text) => text,
+): Promise<Nginx> {
   const folder = temporaryFolder('nginx');
   // As root the workers are another user, who must reach the folder for bodies that do not fit in memory.
   chmodSync(folder, 0o755);
@@ -247,6 +251,8 @@ export async function startNginx(replicas: readonly number[], settings: Record<s
     NGINX_ROUTES: path.join(repository, 'nginx/routes.conf'),
     NGINX_UPSTREAM: [...primary, ...backup].join(' '),
     NGINX_HTTP_EXTRA: '',
+    NGINX_TLS: '',
+    NGINX_REDIRECT: '',
     LIMIT_RATE: '10000r/s',
     LIMIT_BURST: '10000',
     LIMIT_CONNECTIONS: '1000',
@@ -254,7 +260,7 @@ export async function startNginx(replicas: readonly number[], settings: Record<s
   };
   const template = readFileSync(NGINX_TEMPLATE, 'utf8');
   const rendered = template.replaceAll(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole);
-  writeFileSync(`${folder}/nginx.conf`, rendered);
+  writeFileSync(`${folder}/nginx.conf`, change(rendered));
   mkdirSync(`${folder}/client_body`, { recursive: true });
   const log = `${folder}/error.log`;
   const server = run('nginx', ['-c', `${folder}/nginx.conf`, '-e', log, '-g', 'daemon off;'], { log, port });

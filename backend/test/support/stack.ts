@@ -36,9 +36,10 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-export function runMigrations(postgres: Postgres): void {
+/** @param folder has the source in src/ */
+export function runMigrations(postgres: Postgres, folder = backend): void {
   execFileSync(process.execPath, ['src/migrate.ts'], {
-    cwd: backend,
+    cwd: folder,
     stdio: 'pipe',
     env: { ...PASSWORDS, DATABASE_ADMIN_URL: `${postgres.adminUrl}/postgres` },
   });

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewTransaction, NewUser, TransactionQuery, UserChanges, UserQuery } from './accounts.schemas.ts';
 
 const USER = ['id', 'nome', 'email', 'limite', 'saldo', 'created_at'] as const;
@@ -23,13 +24,13 @@ export function findUser(db: Kysely<Database>, id: number) {
   return db.selectFrom('users').select(USER_WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertUser(db: Kysely<Database>, user: NewUser) {
-  return db.insertInto('users').values(user).returning(USER_WITH_VERSION).executeTakeFirstOrThrow();
+export function insertUser(trx: WriteTransaction, user: NewUser) {
+  return trx.insertInto('users').values(user).returning(USER_WITH_VERSION).executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such user in a version that the precondition allows, or the new limit does not cover the balance */
-export function updateUser(db: Kysely<Database>, id: number, changes: UserChanges, precondition: Precondition) {
-  let query = db
+export function updateUser(trx: WriteTransaction, id: number, changes: UserChanges, precondition: Precondition) {
+  let query = trx
     .updateTable('users')
     .set({ ...changes, version: nextVersion })
     .where('id', '=', id)
@@ -40,8 +41,8 @@ export function updateUser(db: Kysely<Database>, id: number, changes: UserChange
 }
 
 /** @returns whether a row was deleted */
-export async function deleteUser(db: Kysely<Database>, id: number, precondition: Precondition): Promise<boolean> {
-  const { numDeletedRows } = await db
+export async function deleteUser(trx: WriteTransaction, id: number, precondition: Precondition): Promise<boolean> {
+  const { numDeletedRows } = await trx
     .deleteFrom('users')
     .where('id', '=', id)
     .where(versionMatches(precondition))
@@ -69,9 +70,9 @@ export function findTransaction(db: Kysely<Database>, id: number) {
  * looked at with the user's row locked, so no debits that run side by side can pass the limit together.
  * @returns undefined when there is no such user, or the balance would leave its bounds
  */
-export function insertTransaction(db: Kysely<Database>, { user_id, valor, tipo, descricao }: NewTransaction) {
+export function insertTransaction(trx: WriteTransaction, { user_id, valor, tipo, descricao }: NewTransaction) {
   const change = tipo === 'c' ? valor : -valor;
-  return db
+  return trx
     .with('account', (cte) =>
       cte
         .updateTable('users')

@@ -18,9 +18,9 @@ export const clientesRoutes = (deps: Deps) =>
       input: { params: idParams, body: newTransacao },
       replies: { 200: { description: 'Limit and balance after the transaction', schema: transacaoReply } },
       problems: missing,
-      async handle({ params, body }) {
-        const { limite, saldo } = await transact(deps, { user_id: params.id, ...body });
-        return { status: 200, body: { limite, saldo } };
+      async write({ params, body }, trx) {
+        const { limite, saldo } = await transact(trx, { user_id: params.id, ...body });
+        return { status: 200, body: { limite, saldo }, changed: [] };
       },
     }),
     route({

@@ -27,13 +27,14 @@ export const transactionsRoutes = (deps: Deps) =>
       input: { body: newTransaction },
       replies: { 201: { description: 'The transaction, and the balance after it', schema: transactionReply } },
       problems: { 404: 'There is no such user' },
-      async handle({ body }) {
-        const written = await transact(deps, body);
+      async write({ body }, trx) {
+        const written = await transact(trx, body);
         return {
           status: 201,
           body: written,
           version: written.id,
           headers: { Location: `/transactions/${written.id}` },
+          changed: [],
         };
       },
     }),

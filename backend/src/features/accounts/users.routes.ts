@@ -32,9 +32,9 @@ export const usersRoutes = (deps: Deps) =>
       input: { body: newUser },
       replies: { 201: { description: 'The new user', schema: user } },
       problems: taken,
-      async handle({ body }) {
-        const created = await insertUser(deps.db, body).catch(emailTaken);
-        return resource(201, created, { Location: `/users/${created.id}` });
+      async write({ body }, trx) {
+        const created = await insertUser(trx, body).catch(emailTaken);
+        return { ...resource(201, created, { Location: `/users/${created.id}` }), changed: [] };
       },
     }),
     route({
@@ -59,8 +59,8 @@ export const usersRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The user as it is now', schema: user } },
       problems: { ...missing, ...taken },
-      async handle({ params, body, precondition }) {
-        return resource(200, await changeUser(deps, params.id, body, precondition));
+      async write({ params, body, precondition }, trx) {
+        return { ...resource(200, await changeUser(trx, params.id, body, precondition)), changed: [] };
       },
     }),
     route({
@@ -71,10 +71,10 @@ export const usersRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 204: { description: 'The user is gone' } },
       problems: { ...missing, 409: 'The user has transactions' },
-      async handle({ params, precondition }) {
-        const deleted = await deleteUser(deps.db, params.id, precondition).catch(hasTransactions);
-        if (!deleted) throw await notWritten('user', precondition, () => findUser(deps.db, params.id));
-        return { status: 204 };
+      async write({ params, precondition }, trx) {
+        const deleted = await deleteUser(trx, params.id, precondition).catch(hasTransactions);
+        if (!deleted) throw await notWritten('user', precondition, () => findUser(trx, params.id));
+        return { status: 204, changed: [] };
       },
     }),
   ]);

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { ItemChanges, ItemQuery, NewItem } from './items.schemas.ts';
 
 const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
@@ -22,13 +23,13 @@ export function findItem(db: Kysely<Database>, id: string) {
   return db.selectFrom('items').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertItem(db: Kysely<Database>, item: NewItem) {
-  return db.insertInto('items').values(item).returning(WITH_VERSION).executeTakeFirstOrThrow();
+export function insertItem(trx: WriteTransaction, item: NewItem) {
+  return trx.insertInto('items').values(item).returning(WITH_VERSION).executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such item in a version that the precondition allows */
-export function updateItem(db: Kysely<Database>, id: string, changes: ItemChanges, precondition: Precondition) {
-  return db
+export function updateItem(trx: WriteTransaction, id: string, changes: ItemChanges, precondition: Precondition) {
+  return trx
     .updateTable('items')
     .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
@@ -38,8 +39,8 @@ export function updateItem(db: Kysely<Database>, id: string, changes: ItemChange
 }
 
 /** @returns whether a row was deleted */
-export async function deleteItem(db: Kysely<Database>, id: string, precondition: Precondition): Promise<boolean> {
-  const { numDeletedRows } = await db
+export async function deleteItem(trx: WriteTransaction, id: string, precondition: Precondition): Promise<boolean> {
+  const { numDeletedRows } = await trx
     .deleteFrom('items')
     .where('id', '=', id)
     .where(versionMatches(precondition))

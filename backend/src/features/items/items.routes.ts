@@ -29,9 +29,9 @@ export const itemsRoutes = ({ db }: Deps) =>
       summary: 'Create an item',
       input: { body: newItem },
       replies: { 201: { description: 'The new item', schema: item } },
-      async handle({ body }) {
-        const created = await insertItem(db, body);
-        return resource(201, created, { Location: `/items/${created.id}` });
+      async write({ body }, trx) {
+        const created = await insertItem(trx, body);
+        return { ...resource(201, created, { Location: `/items/${created.id}` }), changed: [] };
       },
     }),
     route({
@@ -56,10 +56,10 @@ export const itemsRoutes = ({ db }: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The item as it is now', schema: item } },
       problems: missing,
-      async handle({ params, body, precondition }) {
-        const updated = await updateItem(db, params.id, body, precondition);
-        if (!updated) throw await notWritten('item', precondition, () => findItem(db, params.id));
-        return resource(200, updated);
+      async write({ params, body, precondition }, trx) {
+        const updated = await updateItem(trx, params.id, body, precondition);
+        if (!updated) throw await notWritten('item', precondition, () => findItem(trx, params.id));
+        return { ...resource(200, updated), changed: [] };
       },
     }),
     route({
@@ -70,10 +70,10 @@ export const itemsRoutes = ({ db }: Deps) =>
       conditional: true,
       replies: { 204: { description: 'It is gone' } },
       problems: missing,
-      async handle({ params, precondition }) {
-        const deleted = await deleteItem(db, params.id, precondition);
-        if (!deleted) throw await notWritten('item', precondition, () => findItem(db, params.id));
-        return { status: 204 };
+      async write({ params, precondition }, trx) {
+        const deleted = await deleteItem(trx, params.id, precondition);
+        if (!deleted) throw await notWritten('item', precondition, () => findItem(trx, params.id));
+        return { status: 204, changed: [] };
       },
     }),
   ]);

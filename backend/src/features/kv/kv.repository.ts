@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { KvQuery, Pair } from './kv.schemas.ts';
 
 export async function listPairs(db: Kysely<Database>, { prefix, limit, cursor }: Omit<KvQuery, 'key'>) {
@@ -28,7 +28,7 @@ export async function countPairs(db: Kysely<Database>): Promise<number> {
 }
 
 /** @returns undefined when the precondition forbids the write */
-export function putPair(trx: AnnouncedTransaction, { key, value }: Pair, precondition: Precondition) {
+export function putPair(trx: WriteTransaction, { key, value }: Pair, precondition: Precondition) {
   const changes = { value, updated_at: sql`now()`, version: nextVersion };
   // A precondition asks for a pair that is there: then nothing may be inserted.
   const written =
@@ -37,22 +37,22 @@ export function putPair(trx: AnnouncedTransaction, { key, value }: Pair, precond
           .insertInto('kv')
           .values({ key, value })
           .onConflict((conflict) => conflict.column('key').doUpdateSet(changes))
-          .returning(['key', 'version', xid])
+          .returning(['key', 'version'])
       : trx
           .updateTable('kv')
           .set(changes)
           .where('key', '=', key)
           .where(versionMatches(precondition))
-          .returning(['key', 'version', xid]);
+          .returning(['key', 'version']);
   return written.executeTakeFirst();
 }
 
 /** @returns undefined when there is no such pair in a version that the precondition allows */
-export function deletePair(trx: AnnouncedTransaction, key: string, precondition: Precondition) {
+export function deletePair(trx: WriteTransaction, key: string, precondition: Precondition) {
   return trx
     .deleteFrom('kv')
     .where('key', '=', key)
     .where(versionMatches(precondition))
-    .returning(['key', xid])
+    .returning('key')
     .executeTakeFirst();
 }

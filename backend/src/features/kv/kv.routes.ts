@@ -6,7 +6,7 @@ import { page } from '../../platform/http/paging.ts';
 import { route, routes } from '../../platform/http/route.ts';
 import { countPairs, listPairs } from './kv.repository.ts';
 import { deletedReply, foundReply, keyQuery, kvQuery, listReply, pair, statsReply } from './kv.schemas.ts';
-import { readPair, removePair, writePair } from './kv.service.ts';
+import { readPair, removePair, writePair, written } from './kv.service.ts';
 
 export const kvRoutes = (deps: Deps) =>
   routes('Key–value', [
@@ -23,9 +23,9 @@ export const kvRoutes = (deps: Deps) =>
           schema: Joi.object({ status: Joi.valid('ok').required() }),
         },
       },
-      async handle({ body, precondition }) {
-        const version = await writePair(deps, body, precondition);
-        return { status: 200, body: { status: 'ok' }, version };
+      async write({ body, precondition }, trx) {
+        const version = await writePair(trx, body, precondition);
+        return { status: 200, body: { status: 'ok' }, version, changed: written(body.key) };
       },
     }),
     route({
@@ -66,9 +66,9 @@ export const kvRoutes = (deps: Deps) =>
           schema: deletedReply,
         },
       },
-      async handle({ query: { key }, precondition }) {
-        const deleted = await removePair(deps, key, precondition);
-        return { status: 200, body: { key, deleted } };
+      async write({ query: { key }, precondition }, trx) {
+        const deleted = await removePair(trx, key, precondition);
+        return { status: 200, body: { key, deleted }, changed: deleted ? written(key) : [] };
       },
     }),
     route({

@@ -1,7 +1,8 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
 
 const ITEM = ['id', 'product_id', 'name', 'unit_price', 'quantity', 'version'] as const;
@@ -22,8 +23,8 @@ const ORDER = [
 /** An order, open or not, with its items. */
 export type Order = NonNullable<Awaited<ReturnType<typeof findOrder>>>;
 
-export async function insertCart(db: Kysely<Database>): Promise<Order> {
-  const created = await db.insertInto('orders').defaultValues().returning(ORDER).executeTakeFirstOrThrow();
+export async function insertCart(trx: WriteTransaction): Promise<Order> {
+  const created = await trx.insertInto('orders').defaultValues().returning(ORDER).executeTakeFirstOrThrow();
   return { ...created, items: [] };
 }
 
@@ -43,8 +44,8 @@ export function findOrder(db: Kysely<Database>, id: string) {
  * The cart, if it is open, kept so until the statement is committed: changes of its items share the lock, a checkout
  * waits for them. Without it an item could be added behind the sum that the checkout freezes.
  */
-const openCart = (db: Kysely<Database>, id: string) =>
-  db.with('cart', (cte) =>
+const openCart = (trx: WriteTransaction, id: string) =>
+  trx.with('cart', (cte) =>
     cte.selectFrom('orders').select('id').where('id', '=', id).where('is_open', '=', true).forShare(),
   );
 
@@ -54,8 +55,8 @@ const openCart = (db: Kysely<Database>, id: string) =>
  * @returns undefined when there is no such cart or product, the cart is closed, or it is full. Additions that run side by side
  *   may pass MAX_LINES by as many as they are: it guards memory, not money.
  */
-export function insertCartItem(db: Kysely<Database>, cartId: string, { product_id, quantity }: NewItem) {
-  return openCart(db, cartId)
+export function insertCartItem(trx: WriteTransaction, cartId: string, { product_id, quantity }: NewItem) {
+  return openCart(trx, cartId)
     .insertInto('order_items')
     .columns(['order_id', 'product_id', 'name', 'unit_price', 'quantity'])
     .expression((eb) =>
@@ -80,13 +81,13 @@ export function insertCartItem(db: Kysely<Database>, cartId: string, { product_i
 
 /** @returns undefined when the cart is not open or has no such item in a version that the precondition allows */
 export function updateCartItem(
-  db: Kysely<Database>,
+  trx: WriteTransaction,
   cartId: string,
   id: number,
   quantity: number,
   precondition: Precondition,
 ) {
-  return openCart(db, cartId)
+  return openCart(trx, cartId)
     .updateTable('order_items')
     .set({ quantity, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
@@ -97,8 +98,8 @@ export function updateCartItem(
 }
 
 /** @returns whether a row was deleted */
-export async function deleteCartItem(db: Kysely<Database>, cartId: string, id: number, precondition: Precondition) {
-  const { numDeletedRows } = await openCart(db, cartId)
+export async function deleteCartItem(trx: WriteTransaction, cartId: string, id: number, precondition: Precondition) {
+  const { numDeletedRows } = await openCart(trx, cartId)
     .deleteFrom('order_items')
     .where('id', '=', id)
     .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
@@ -108,7 +109,7 @@ export async function deleteCartItem(db: Kysely<Database>, cartId: string, id: n
 }
 
 /** Waits for every change of its items that is under way, and keeps new ones waiting. */
-export function lockCart(trx: Transaction<Database>, id: string) {
+export function lockCart(trx: WriteTransaction, id: string) {
   return trx.selectFrom('orders').select('is_open').where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
 }
 
@@ -117,7 +118,7 @@ export function lockCart(trx: Transaction<Database>, id: string) {
  * the lock itself would sum up the items as they were before it waited.
  * @returns false when the cart is empty
  */
-export async function closeCart(trx: Transaction<Database>, id: string, customer: Customer): Promise<boolean> {
+export async function closeCart(trx: WriteTransaction, id: string, customer: Customer): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable('orders')
     .from((eb) =>

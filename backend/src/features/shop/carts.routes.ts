@@ -15,9 +15,9 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     path: '/carts',
     summary: 'Open a cart; whoever knows its id may use it',
     replies: { 201: { description: 'The new cart', schema: cart } },
-    async handle() {
-      const created = await insertCart(deps.db);
-      return { status: 201, ...cartOf(created), headers: { Location: `/carts/${created.id}` } };
+    async write(_input, trx) {
+      const created = await insertCart(trx);
+      return { status: 201, ...cartOf(created), headers: { Location: `/carts/${created.id}` }, changed: [] };
     },
   }),
   route({
@@ -41,9 +41,13 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     input: { params: cartParams, body: newItem },
     replies: { 201: { description: 'The new item', schema: cartItem } },
     problems: { 404: 'There is no such cart or product' },
-    async handle({ params, body }) {
-      const added = await addItem(deps, metrics, params.id, body);
-      return resource(201, added, { Location: `/carts/${params.id}/items/${added.id}` });
+    async write({ params, body }, trx) {
+      const added = await addItem(trx, params.id, body);
+      return {
+        ...resource(201, added, { Location: `/carts/${params.id}/items/${added.id}` }),
+        changed: [],
+        committed: () => metrics.countAddition(added.product_id),
+      };
     },
   }),
   route({
@@ -54,8 +58,9 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     conditional: true,
     replies: { 200: { description: 'The item as it is now', schema: cartItem } },
     problems: noItem,
-    async handle({ params, body, precondition }) {
-      return resource(200, await changeItem(deps, params.id, params.item_id, body.quantity, precondition));
+    async write({ params, body, precondition }, trx) {
+      const item = await changeItem(trx, params.id, params.item_id, body.quantity, precondition);
+      return { ...resource(200, item), changed: [] };
     },
   }),
   route({
@@ -66,9 +71,9 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     conditional: true,
     replies: { 204: { description: 'It is gone' } },
     problems: { ...noItem, 422: 'The cart is closed' },
-    async handle({ params, precondition }) {
-      await removeItem(deps, params.id, params.item_id, precondition);
-      return { status: 204 };
+    async write({ params, precondition }, trx) {
+      await removeItem(trx, params.id, params.item_id, precondition);
+      return { status: 204, changed: [] };
     },
   }),
   route({
@@ -78,9 +83,13 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     input: { params: cartParams, body: customer },
     replies: { 200: { description: 'The order', schema: order, headers: ['ETag', 'Location'] } },
     problems: { ...noCart, 409: 'The cart has been checked out already' },
-    async handle({ params, body }) {
-      const closed = await checkOut(deps, metrics, params.id, body);
-      return resource(200, orderOf(closed), { Location: `/orders/${closed.id}` });
+    async write({ params, body }, trx) {
+      const closed = await checkOut(trx, params.id, body);
+      return {
+        ...resource(200, orderOf(closed), { Location: `/orders/${closed.id}` }),
+        changed: [],
+        committed: metrics.countOrder,
+      };
     },
   }),
   route({

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Precondition } from '../../platform/database/precondition.ts';
-import type { Deps } from '../../platform/deps.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
 import { HttpError, notFound } from '../../platform/http/errors.ts';
 import {
@@ -13,7 +13,6 @@ import {
   updateCartItem,
 } from './carts.repository.ts';
 import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
-import type { ShopMetrics } from './shop.metrics.ts';
 
 const closed = () => new HttpError(422, 'the cart is closed: it has been checked out');
 
@@ -44,15 +43,14 @@ export function orderOf({ is_open: _, ...order }: Order) {
 }
 
 /** @throws HttpError 404, or 422 when the cart is closed or full */
-export async function addItem({ db }: Deps, metrics: ShopMetrics, cartId: string, item: NewItem) {
-  const added = await insertCartItem(db, cartId, item);
-  if (!added) throw await whyNotAdded(db, cartId);
-  metrics.countAddition(added.product_id);
+export async function addItem(trx: WriteTransaction, cartId: string, item: NewItem) {
+  const added = await insertCartItem(trx, cartId, item);
+  if (!added) throw await whyNotAdded(trx, cartId);
   return added;
 }
 
-async function whyNotAdded(db: Deps['db'], cartId: string): Promise<HttpError> {
-  const order = await findOrder(db, cartId);
+async function whyNotAdded(trx: WriteTransaction, cartId: string): Promise<HttpError> {
+  const order = await findOrder(trx, cartId);
   if (!order) return notFound('cart');
   if (!order.is_open) return closed();
   if (order.items.length >= MAX_LINES) return new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
@@ -61,25 +59,30 @@ async function whyNotAdded(db: Deps['db'], cartId: string): Promise<HttpError> {
 
 /** @throws HttpError 404, 412, or 422 when the cart is closed */
 export async function changeItem(
-  { db }: Deps,
+  trx: WriteTransaction,
   cartId: string,
   id: number,
   quantity: number,
   precondition: Precondition,
 ) {
-  const changed = await updateCartItem(db, cartId, id, quantity, precondition);
-  if (!changed) throw await whyNotChanged(db, cartId, id, precondition);
+  const changed = await updateCartItem(trx, cartId, id, quantity, precondition);
+  if (!changed) throw await whyNotChanged(trx, cartId, id, precondition);
   return changed;
 }
 
 /** @throws HttpError 404, 412, or 422 when the cart is closed */
-export async function removeItem({ db }: Deps, cartId: string, id: number, precondition: Precondition): Promise<void> {
-  const deleted = await deleteCartItem(db, cartId, id, precondition);
-  if (!deleted) throw await whyNotChanged(db, cartId, id, precondition);
+export async function removeItem(
+  trx: WriteTransaction,
+  cartId: string,
+  id: number,
+  precondition: Precondition,
+): Promise<void> {
+  const deleted = await deleteCartItem(trx, cartId, id, precondition);
+  if (!deleted) throw await whyNotChanged(trx, cartId, id, precondition);
 }
 
-async function whyNotChanged(db: Deps['db'], cartId: string, id: number, precondition: Precondition) {
-  const order = await findOrder(db, cartId);
+async function whyNotChanged(trx: WriteTransaction, cartId: string, id: number, precondition: Precondition) {
+  const order = await findOrder(trx, cartId);
   if (!order) return notFound('cart');
   const item = order.items.find((each) => each.id === id);
   if (item && !order.is_open) return closed();
@@ -87,14 +90,10 @@ async function whyNotChanged(db: Deps['db'], cartId: string, id: number, precond
 }
 
 /** @throws HttpError 404, 409 (closed already) or 422 (empty) */
-export async function checkOut({ db }: Deps, metrics: ShopMetrics, id: string, customer: Customer) {
-  const order = await db.transaction().execute(async (trx) => {
-    const cart = await lockCart(trx, id);
-    if (!cart) throw notFound('cart');
-    if (!cart.is_open) throw new HttpError(409, 'the cart has been checked out already');
-    if (!(await closeCart(trx, id, customer))) throw new HttpError(422, 'the cart is empty');
-    return (await findOrder(trx, id)) as Order;
-  });
-  metrics.countOrder();
-  return order;
+export async function checkOut(trx: WriteTransaction, id: string, customer: Customer) {
+  const cart = await lockCart(trx, id);
+  if (!cart) throw notFound('cart');
+  if (!cart.is_open) throw new HttpError(409, 'the cart has been checked out already');
+  if (!(await closeCart(trx, id, customer))) throw new HttpError(422, 'the cart is empty');
+  return (await findOrder(trx, id)) as Order;
 }

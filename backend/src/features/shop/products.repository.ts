@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
 
 const COLUMNS = ['id', 'name', 'description', 'price', 'created_at', 'updated_at'] as const;
@@ -21,36 +21,27 @@ export function findProduct(db: Kysely<Database>, id: number) {
   return db.selectFrom('products').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertProduct(trx: AnnouncedTransaction, product: NewProduct) {
-  return trx
-    .insertInto('products')
-    .values(product)
-    .returning([...WITH_VERSION, xid])
-    .executeTakeFirstOrThrow();
+export function insertProduct(trx: WriteTransaction, product: NewProduct) {
+  return trx.insertInto('products').values(product).returning(WITH_VERSION).executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such product in a version that the precondition allows */
-export function updateProduct(
-  trx: AnnouncedTransaction,
-  id: number,
-  changes: ProductChanges,
-  precondition: Precondition,
-) {
+export function updateProduct(trx: WriteTransaction, id: number, changes: ProductChanges, precondition: Precondition) {
   return trx
     .updateTable('products')
     .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning([...WITH_VERSION, xid])
+    .returning(WITH_VERSION)
     .executeTakeFirst();
 }
 
 /** @returns undefined as for updateProduct */
-export function deleteProduct(trx: AnnouncedTransaction, id: number, precondition: Precondition) {
+export function deleteProduct(trx: WriteTransaction, id: number, precondition: Precondition) {
   return trx
     .deleteFrom('products')
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning(['id', xid])
+    .returning('id')
     .executeTakeFirst();
 }

@@ -2,8 +2,9 @@ import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { resource, route } from '../../platform/http/route.ts';
+import { insertProduct } from './products.repository.ts';
 import { newProduct, product, productChanges, productParams, productQuery } from './products.schemas.ts';
-import { changeProduct, createProduct, readProduct, readProducts, removeProduct } from './products.service.ts';
+import { changeProduct, readProduct, readProducts, removeProduct, tags } from './products.service.ts';
 
 const missing = { 404: 'There is no product with this id' };
 
@@ -27,9 +28,10 @@ export const productRoutes = (deps: Deps) => [
     input: { body: newProduct },
     admin: true,
     replies: { 201: { description: 'The new product', schema: product } },
-    async handle({ body }) {
-      const created = await createProduct(deps, body);
-      return resource(201, created, { Location: `/products/${created.id}` });
+    async write({ body }, trx) {
+      const created = await insertProduct(trx, body);
+      const headers = { Location: `/products/${created.id}` };
+      return { ...resource(201, created, headers), changed: tags.written(created) };
     },
   }),
   route({
@@ -56,8 +58,9 @@ export const productRoutes = (deps: Deps) => [
     admin: true,
     replies: { 200: { description: 'The product as it is now', schema: product } },
     problems: missing,
-    async handle({ params, body, precondition }) {
-      return resource(200, await changeProduct(deps, params.id, body, precondition));
+    async write({ params, body, precondition }, trx) {
+      const updated = await changeProduct(trx, params.id, body, precondition);
+      return { ...resource(200, updated), changed: tags.written(updated) };
     },
   }),
   route({
@@ -69,9 +72,8 @@ export const productRoutes = (deps: Deps) => [
     admin: true,
     replies: { 204: { description: 'It is gone' } },
     problems: { ...missing, 409: 'It is in a cart or an order' },
-    async handle({ params, precondition }) {
-      await removeProduct(deps, params.id, precondition);
-      return { status: 204 };
+    async write({ params, precondition }, trx) {
+      return { status: 204, changed: tags.written(await removeProduct(trx, params.id, precondition)) };
     },
   }),
 ];

@@ -1,13 +1,14 @@
 import { collectionTags, fieldOf } from '../../platform/cache/tags.ts';
 import type { Precondition } from '../../platform/database/precondition.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
 import { conflicts } from '../../platform/http/errors.ts';
 import { page } from '../../platform/http/paging.ts';
-import { deleteProduct, findProduct, insertProduct, listProducts, updateProduct } from './products.repository.ts';
-import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
+import { deleteProduct, findProduct, listProducts, updateProduct } from './products.repository.ts';
+import type { ProductChanges, ProductQuery } from './products.schemas.ts';
 
-const tags = collectionTags('products');
+export const tags = collectionTags('products');
 const inUse = conflicts({ order_items_product_id_fkey: 'the product is in a cart or an order' });
 
 export function readProducts({ db, cache }: Deps, query: ProductQuery) {
@@ -20,24 +21,21 @@ export function readProduct({ db, cache }: Deps, id: number) {
   return cache.read(tags.one(id), async () => (await findProduct(db, id)) ?? null);
 }
 
-export function createProduct({ db, cache }: Deps, product: NewProduct) {
-  return cache.write(db, tags.written, (trx) => insertProduct(trx, product));
-}
-
 /** @throws HttpError 404 or 412 */
-export function changeProduct({ db, cache }: Deps, id: number, changes: ProductChanges, precondition: Precondition) {
-  return cache.write(db, tags.written, async (trx) => {
-    const updated = await updateProduct(trx, id, changes, precondition);
-    if (!updated) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return updated;
-  });
+export async function changeProduct(
+  trx: WriteTransaction,
+  id: number,
+  changes: ProductChanges,
+  precondition: Precondition,
+) {
+  const updated = await updateProduct(trx, id, changes, precondition);
+  if (!updated) throw await notWritten('product', precondition, () => findProduct(trx, id));
+  return updated;
 }
 
 /** @throws HttpError 404, 409 (it is in a cart or an order) or 412 */
-export async function removeProduct({ db, cache }: Deps, id: number, precondition: Precondition): Promise<void> {
-  await cache.write(db, tags.written, async (trx) => {
-    const deleted = await deleteProduct(trx, id, precondition).catch(inUse);
-    if (!deleted) throw await notWritten('product', precondition, () => findProduct(trx, id));
-    return deleted;
-  });
+export async function removeProduct(trx: WriteTransaction, id: number, precondition: Precondition) {
+  const deleted = await deleteProduct(trx, id, precondition).catch(inUse);
+  if (!deleted) throw await notWritten('product', precondition, () => findProduct(trx, id));
+  return deleted;
 }

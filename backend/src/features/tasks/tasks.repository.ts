@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import { type AnnouncedTransaction, xid } from '../../platform/database/announced.ts';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
 
 const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
@@ -22,31 +22,27 @@ export function findTask(db: Kysely<Database>, id: number) {
   return db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
 }
 
-export function insertTask(trx: AnnouncedTransaction, task: NewTask) {
-  return trx
-    .insertInto('tasks')
-    .values(task)
-    .returning([...WITH_VERSION, xid])
-    .executeTakeFirstOrThrow();
+export function insertTask(trx: WriteTransaction, task: NewTask) {
+  return trx.insertInto('tasks').values(task).returning(WITH_VERSION).executeTakeFirstOrThrow();
 }
 
 /** @returns undefined when there is no such task in a version that the precondition allows */
-export function updateTask(trx: AnnouncedTransaction, id: number, changes: TaskChanges, precondition: Precondition) {
+export function updateTask(trx: WriteTransaction, id: number, changes: TaskChanges, precondition: Precondition) {
   return trx
     .updateTable('tasks')
     .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning([...WITH_VERSION, xid])
+    .returning(WITH_VERSION)
     .executeTakeFirst();
 }
 
 /** @returns the task that was deleted; undefined as for updateTask */
-export function deleteTask(trx: AnnouncedTransaction, id: number, precondition: Precondition) {
+export function deleteTask(trx: WriteTransaction, id: number, precondition: Precondition) {
   return trx
     .deleteFrom('tasks')
     .where('id', '=', id)
     .where(versionMatches(precondition))
-    .returning([...COLUMNS, xid])
+    .returning(COLUMNS)
     .executeTakeFirst();
 }

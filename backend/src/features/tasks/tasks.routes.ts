@@ -2,8 +2,9 @@ import { sourceOf } from '../../platform/cache/cache.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { route, routes } from '../../platform/http/route.ts';
+import { insertTask } from './tasks.repository.ts';
 import { newTask, taskChanges, taskParams, taskQuery, taskReply, tasksReply, taskWritten } from './tasks.schemas.ts';
-import { changeTask, createTask, readTask, readTasks, removeTask } from './tasks.service.ts';
+import { changeTask, readTask, readTasks, removeTask, tags } from './tasks.service.ts';
 
 const missing = { 404: 'There is no task with this id' };
 const CREATED = 'Task created successfully';
@@ -32,10 +33,10 @@ export const tasksRoutes = (deps: Deps) =>
       summary: 'Create a task',
       input: { body: newTask },
       replies: { 201: { description: 'The new task', schema: taskWritten(CREATED) } },
-      async handle({ body }) {
-        const { version, ...task } = await createTask(deps, body);
+      async write({ body }, trx) {
+        const { version, ...task } = await insertTask(trx, body);
         const headers = { Location: `/tasks/${task.id}` };
-        return { status: 201, body: { message: CREATED, task }, version, headers };
+        return { status: 201, body: { message: CREATED, task }, version, headers, changed: tags.written(task) };
       },
     }),
     route({
@@ -62,9 +63,9 @@ export const tasksRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The task as it is now', schema: taskWritten(UPDATED) } },
       problems: missing,
-      async handle({ params, body, precondition }) {
-        const { version, ...task } = await changeTask(deps, params.id, body, precondition);
-        return { status: 200, body: { message: UPDATED, task }, version };
+      async write({ params, body, precondition }, trx) {
+        const { version, ...task } = await changeTask(trx, params.id, body, precondition);
+        return { status: 200, body: { message: UPDATED, task }, version, changed: tags.written(task) };
       },
     }),
     route({
@@ -75,9 +76,9 @@ export const tasksRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The task that is gone', schema: taskWritten(DELETED) } },
       problems: missing,
-      async handle({ params, precondition }) {
-        const task = await removeTask(deps, params.id, precondition);
-        return { status: 200, body: { message: DELETED, task } };
+      async write({ params, precondition }, trx) {
+        const task = await removeTask(trx, params.id, precondition);
+        return { status: 200, body: { message: DELETED, task }, changed: tags.written(task) };
       },
     }),
   ]);

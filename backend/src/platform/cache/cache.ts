@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
-import type { AnnouncedTransaction, Xid } from '../database/announced.ts';
 import type { Database } from '../database/schema.ts';
+import type { WriteTransaction } from '../database/write-transaction.ts';
 import { HttpError } from '../http/errors.ts';
 
 /** HIT: from Redis. MISS: from the database, and stored. BYPASS: from the database, and not stored. */
@@ -12,12 +12,14 @@ type Json = object | string | number | boolean | null;
 /** What a client is told about where its answer came from. */
 export const sourceOf = (outcome: CacheOutcome) => (outcome === 'HIT' ? 'cache' : 'database');
 
-/** What a write of cached data returns: a row, with the number of the transaction that wrote it. */
-export interface Row {
-  readonly xid: Xid;
+/** What a write did. */
+export interface Change<T> {
+  readonly value: T;
+  /** The tags of all answers that it changes; none: it need not be announced. */
+  readonly tags: readonly string[];
+  /** The number of its transaction (xid8), which PostgreSQL therefore knows as running. */
+  readonly xid: string;
 }
-/** The row as its caller gets it. */
-export type Written<R> = R extends Row ? Omit<R, 'xid'> : R;
 
 export interface Cache {
   /** Gets an empty Redis ready, so that the first reads find it so. Takes a second at most: without it, readers see to it. */
@@ -36,26 +38,14 @@ export interface Cache {
   /**
    * Runs `work` in a transaction and commits it; once this has returned, nobody can read an old answer from the cache. `work`
    * may run twice, the first time rolled back: it must do nothing that a rollback does not undo.
-   * @param written the tags of all answers that a row of `work`'s result changes
-   * @param work returns the row it wrote, with `xid`; undefined: it changed nothing
    * @throws HttpError 503 when the write could not be announced: it was rolled back, nothing was written
    */
-  write<W, R extends (W & Row) | undefined>(
-    db: Kysely<Database>,
-    written: (row: W) => readonly string[],
-    work: (trx: AnnouncedTransaction) => Promise<R>,
-  ): Promise<Written<R>>;
+  write<T>(db: Kysely<Database>, work: (trx: WriteTransaction) => Promise<Change<T>>): Promise<T>;
   /**
    * Drops every cached answer and whatever is being loaded now; what other programs keep in the same Redis stays.
    * @throws HttpError 503 when Redis does not answer; some answers may have been dropped
    */
   clear(): Promise<void>;
-}
-
-export function withoutXid<R extends Row | undefined>(row: R): Written<R> {
-  if (!row) return row as Written<R>;
-  const { xid: _, ...rest } = row;
-  return rest as Written<R>;
 }
 
 export const noRedis = () => new HttpError(503, 'this replica runs without Redis');
@@ -66,8 +56,9 @@ export const noCache: Cache = {
   async read(_tag, load) {
     return { value: await load(), outcome: 'BYPASS' };
   },
-  async write(db, _written, work) {
-    return withoutXid(await db.transaction().execute((trx) => work(trx as AnnouncedTransaction)));
+  async write(db, work) {
+    const { value } = await db.transaction().execute((trx) => work(trx as WriteTransaction));
+    return value;
   },
   async clear() {
     throw noRedis();

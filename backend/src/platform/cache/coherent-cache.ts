@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely, Transaction } from 'kysely';
 import type { Logger } from 'pino';
-import type { AnnouncedTransaction } from '../database/announced.ts';
 import { classifyDatabaseError } from '../database/errors.ts';
 import type { Database } from '../database/schema.ts';
+import type { WriteTransaction } from '../database/write-transaction.ts';
 import { HttpError } from '../http/errors.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createBreaker } from './breaker.ts';
-import { type Cache, type Row, type Written, withoutXid } from './cache.ts';
+import type { Cache, Change } from './cache.ts';
 import { createCoalescer } from './coalesce.ts';
 import { createResolver } from './markers.ts';
 import { watchRunId } from './namespace.ts';
@@ -132,20 +132,15 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
   }
 
   /** Runs the transaction once. @throws NotAnnounced */
-  async function attempt<W, R extends (W & Row) | undefined>(
-    db: Kysely<Database>,
-    written: (row: W) => readonly string[],
-    work: (trx: AnnouncedTransaction) => Promise<R>,
-  ): Promise<Written<R>> {
+  async function attempt<T>(db: Kysely<Database>, work: (trx: WriteTransaction) => Promise<Change<T>>): Promise<T> {
     let marker: Marker | undefined;
     let path: 'announced' | 'passed' = 'announced';
 
     /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. */
-    async function announce(row: W & Row): Promise<boolean> {
+    async function announce({ tags, xid }: Change<T>): Promise<boolean> {
       const ns = breaker.isOpen() ? undefined : namespace();
       if (ns === undefined) return false;
-      const tags = written(row);
-      const token = `${row.xid}:${unique()}`;
+      const token = `${xid}:${unique()}`;
       marker = { ns, tags, token };
       const keys = tags.flatMap((tag) => keysOf(ns, tag));
       return call('begin', () => redis.cacheBegin(keys.length, ...keys, token)).then(
@@ -158,16 +153,16 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       // Read committed, whatever the server's default is: the gate's question must see what was committed a moment ago.
       const transaction = db.transaction().setIsolationLevel('read committed');
       const result = await transaction.execute(async (trx) => {
-        const row = await work(trx as AnnouncedTransaction);
-        if (row && !(await announce(row))) {
+        const change = await work(trx as WriteTransaction);
+        if (change.tags.length > 0 && !(await announce(change))) {
           if (!(await gate.mayPass(trx))) throw new NotAnnounced();
           path = 'passed';
         }
-        return row;
+        return change;
       });
       if (marker) end(marker);
-      if (result) metrics.cacheWrites.inc({ outcome: path });
-      return withoutXid(result);
+      if (result.tags.length > 0) metrics.cacheWrites.inc({ outcome: path });
+      return result.value;
     } catch (error) {
       // A COMMIT whose answer was lost may still happen: then the marker stays until PostgreSQL says that it is over.
       if (marker && classifyDatabaseError(error) !== 'unknown-outcome') end(marker);
@@ -218,16 +213,16 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       return { value: await value, outcome };
     },
 
-    async write(db, written, work) {
+    async write(db, work) {
       try {
-        return await attempt(db, written, work);
+        return await attempt(db, work);
       } catch (error) {
         if (!(error instanceof NotAnnounced)) throw error;
       }
       // Without a transaction: what is waited for here must not hold rows or a connection.
       await gate.close();
       try {
-        return await attempt(db, written, work);
+        return await attempt(db, work);
       } catch (error) {
         if (!(error instanceof NotAnnounced)) throw error;
         metrics.cacheWrites.inc({ outcome: 'refused' });

@@ -4,8 +4,6 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Database } from './schema.ts';
 
-/** Connections that stay free for migrations, psql and the exporter. */
-const RESERVED_CONNECTIONS = 10;
 /** Type numbers (oid) of pg_type. */
 const INT8 = 20;
 const TIMESTAMPTZ = 1184;
@@ -88,21 +86,4 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
 /** @throws when PostgreSQL does not answer */
 export async function ping(db: Kysely<Database>): Promise<void> {
   await sql`select 1`.execute(db);
-}
-
-/**
- * Warns when all replicas together could ask for more connections than PostgreSQL gives: the surplus would be refused
- * under load, which looks like an outage.
- */
-export async function checkPoolBudget(
-  db: Kysely<Database>,
-  replicas: number,
-  poolMax: number,
-  logger: Logger,
-): Promise<void> {
-  const { rows } = await sql<{ max: number }>`select current_setting('max_connections')::int as max`.execute(db);
-  const budget = { replicas, pool_max: poolMax, reserved: RESERVED_CONNECTIONS, max_connections: rows[0]?.max ?? 0 };
-  const fits = replicas * poolMax + RESERVED_CONNECTIONS <= budget.max_connections;
-  if (fits) logger.info(budget, 'connection budget fits');
-  else logger.warn(budget, 'connection budget exceeded: lower DATABASE_POOL_MAX or raise max_connections');
 }

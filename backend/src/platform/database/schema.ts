@@ -110,6 +110,16 @@ export interface CachePeerTable {
   seen_at: Timestamp;
 }
 
+/** What came of a write, under each of the names that it was sent with (platform/http/write.ts). */
+export interface WriteOutcomesTable {
+  /** "attempt:…" (Nginx's name for a request) or "client:…" (an Idempotency-Key). */
+  name: string;
+  /** Hash of the request; only with a client's name, under which another request may come. */
+  request: string | null;
+  outcome: unknown;
+  created_at: Generated<Timestamp>;
+}
+
 /** Every table. A migration that adds or changes one changes its type here. */
 export interface Database {
   items: ItemsTable;
@@ -122,4 +132,5 @@ export interface Database {
   order_items: OrderItemsTable;
   cache_gate: CacheGateTable;
   cache_peer: CachePeerTable;
+  write_outcomes: WriteOutcomesTable;
 }

@@ -1,5 +1,6 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import type { Schema, ValidationError } from 'joi';
+import type { Deps } from '../deps.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { requireToken } from './admin.ts';
 import { jsonBody } from './body.ts';
@@ -7,6 +8,7 @@ import { readIfNoneMatch, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
 import { nextLink, splitUrl } from './paging.ts';
 import { type Answer, type HeaderName, headersOf, type Route } from './route.ts';
+import { createWrite, readNames, type Write } from './write.ts';
 
 export interface MountOptions {
   /** What a client must show to be let through to the routes with `admin`. */
@@ -16,7 +18,9 @@ export interface MountOptions {
 }
 
 /** Puts the routes on the app; what is left of a known path is 405. */
-export function mount(app: Express, routes: readonly Route[], metrics: Metrics, options: MountOptions): void {
+export function mount(app: Express, routes: readonly Route[], deps: Deps, options: MountOptions): void {
+  const { metrics } = deps;
+  const write = createWrite(deps);
   metrics.declare(routes);
   for (const [path, siblings] of Map.groupBy(routes, (route) => route.path)) {
     for (const route of siblings) {
@@ -24,7 +28,7 @@ export function mount(app: Express, routes: readonly Route[], metrics: Metrics, 
       // Before the body is read: a stranger's is not worth the memory.
       if (route.admin) handlers.push(requireToken(options.adminToken));
       if (route.input?.body) handlers.push(jsonBody(route.bodyLimit));
-      app[route.method](path, ...handlers, endpoint(route, options));
+      app[route.method](path, ...handlers, endpoint(route, write, options));
     }
     const [first] = siblings as [Route];
     app.all(path, labelled(first, metrics), methodNotAllowed(siblings));
@@ -61,7 +65,7 @@ function methodNotAllowed(siblings: readonly Route[]): RequestHandler {
   };
 }
 
-function endpoint(route: Route, options: MountOptions): RequestHandler {
+function endpoint(route: Route, write: Write, options: MountOptions): RequestHandler {
   const { params, query, body } = route.input ?? {};
   const isWrite = route.method !== 'get';
   return async (request, response) => {
@@ -71,7 +75,9 @@ function endpoint(route: Route, options: MountOptions): RequestHandler {
     if (isWrite) input.precondition = readPrecondition(request.headers, route.conditional ?? false);
     const isCurrent = !isWrite && route.conditional ? readIfNoneMatch(request.headers) : () => false;
     if (body) input.body = check('body', body, request.body);
-    const answer = await route.handle(input as never);
+    const answer = route.write
+      ? await write(readNames(request, response.locals.requestId), (trx) => route.write(input as never, trx))
+      : await route.handle(input as never);
     if (options.checkReplies) checkReply(route, answer);
     send(request, response, answer, isCurrent);
   };

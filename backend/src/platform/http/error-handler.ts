@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { classifyDatabaseError } from '../database/errors.ts';
 import { type Metrics, UNMATCHED } from '../metrics/metrics.ts';
-import { HttpError, RETRY_AFTER } from './errors.ts';
+import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
 
 /** The one place where an error becomes a response. */
 export function errorHandler(logger: Logger, metrics: Metrics): ErrorRequestHandler {
@@ -38,26 +38,4 @@ function typeOf(error: unknown): string {
   if (!Error.isError(error)) return typeof error;
   if ('code' in error && typeof error.code === 'string') return error.code;
   return classifyDatabaseError(error) ?? error.name;
-}
-
-function toHttpError(error: unknown, safe: boolean): HttpError {
-  if (error instanceof HttpError) return error;
-  const cause = { cause: error };
-  switch (classifyDatabaseError(error)) {
-    case 'conflict':
-      return new HttpError(409, 'this conflicts with what is stored already', cause);
-    case 'invalid':
-      return new HttpError(422, 'a value cannot be stored', cause);
-    case 'unavailable':
-      return new HttpError(503, 'the database is not available', cause);
-    case 'unknown-outcome':
-      // 503 promises that nothing happened, which nobody can know of a write whose connection broke.
-      return safe
-        ? new HttpError(503, 'the database is not available', cause)
-        : new HttpError(504, 'the database was lost during the write: it may or may not have happened', cause);
-  }
-  // Errors of Express itself (a path that cannot be decoded) carry the status they ask for.
-  const status = Error.isError(error) && 'status' in error ? Number(error.status) : 500;
-  if (status >= 400 && status < 500) return new HttpError(status, 'malformed request', cause);
-  return new HttpError(500, 'unexpected error', cause);
 }

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { violatedConstraint } from '../database/errors.ts';
+import { classifyDatabaseError, violatedConstraint } from '../database/errors.ts';
 
 /** One thing that is wrong with the input: where it stands, and why. */
 export interface InputError {
@@ -55,3 +55,26 @@ export function conflicts(reasons: Readonly<Record<string, string>>) {
 
 export const notFound = (what: string, headers?: Record<string, string>) =>
   new HttpError(404, `no such ${what}`, headers && { headers });
+
+/** @param safe of a read, of which an unknown outcome does no harm */
+export function toHttpError(error: unknown, safe = false): HttpError {
+  if (error instanceof HttpError) return error;
+  const cause = { cause: error };
+  switch (classifyDatabaseError(error)) {
+    case 'conflict':
+      return new HttpError(409, 'this conflicts with what is stored already', cause);
+    case 'invalid':
+      return new HttpError(422, 'a value cannot be stored', cause);
+    case 'unavailable':
+      return new HttpError(503, 'the database is not available', cause);
+    case 'unknown-outcome':
+      // 503 promises that nothing happened, which nobody can know of a write whose connection broke.
+      return safe
+        ? new HttpError(503, 'the database is not available', cause)
+        : new HttpError(504, 'the database was lost during the write: it may or may not have happened', cause);
+  }
+  // Errors of Express itself (a path that cannot be decoded) carry the status they ask for.
+  const status = Error.isError(error) && 'status' in error ? Number(error.status) : 500;
+  if (status >= 400 && status < 500) return new HttpError(status, 'malformed request', cause);
+  return new HttpError(500, 'unexpected error', cause);
+}

@@ -1,6 +1,7 @@
 import type { ObjectSchema, Schema } from 'joi';
 import type { CacheOutcome } from '../cache/cache.ts';
 import type { Precondition } from '../database/precondition.ts';
+import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { HttpError } from './errors.ts';
 import type { Cursor } from './paging.ts';
 
@@ -36,6 +37,7 @@ export type HeaderName =
   | 'X-Cache'
   | 'Link'
   | 'Retry-After'
+  | 'Idempotent-Replayed'
   | 'Content-Type'
   | 'Content-Security-Policy';
 
@@ -53,13 +55,21 @@ export interface Answer {
   readonly cache?: CacheOutcome;
 }
 
+/** What a write answers. */
+export interface Written extends Answer {
+  /** The tags of all cached answers that it changes (platform/cache/tags.ts); none, if its rows are not cached. */
+  readonly changed: readonly string[];
+  /** Called once it is committed, and not when the same write comes again; for counters. */
+  readonly committed?: () => void;
+}
+
 /** An answer that is one row: the version goes into the ETag, the rest is the body. */
 export function resource(status: number, row: { readonly version: number }, headers?: Record<string, string>): Answer {
   const { version, ...body } = row;
   return { status, body, version, ...(headers && { headers }) };
 }
 
-export interface Declaration<I extends Inputs> {
+interface Common<I extends Inputs> {
   readonly method: Method;
   /** As Express has it: "/items/:id". */
   readonly path: string;
@@ -77,18 +87,34 @@ export interface Declaration<I extends Inputs> {
   readonly cached?: string;
   /** Only with `Authorization: Bearer $ADMIN_TOKEN`. */
   readonly admin?: boolean;
-  handle(input: Validated<I>): Promise<Answer> | Answer;
 }
 
+/** Reads, or changes nothing in the database. */
+interface Handler<I extends Inputs> {
+  handle(input: Validated<I>): Promise<Answer> | Answer;
+  readonly write?: never;
+}
+
+/**
+ * Writes, in a transaction that ends with the answer: whatever it throws rolls back. It may run more than once, and counts once;
+ * retries of Nginx and of the client get the first answer (write.ts).
+ */
+interface Writer<I extends Inputs> {
+  write(input: Validated<I>, trx: WriteTransaction): Promise<Written>;
+  readonly handle?: never;
+}
+
+export type Declaration<I extends Inputs> = Common<I> & (Handler<I> | Writer<I>);
+
 /** A declared route. From it come validation, the OpenAPI document, the metrics label and Nginx's list of paths. */
-export interface Route extends Declaration<Inputs> {
+export type Route = Declaration<Inputs> & {
   /** "/items/{id}": the path in OpenAPI, metrics and logs. */
   readonly template: string;
   /** The feature: groups the routes in the documentation. */
   readonly tag: string;
   /** Told of every request of the route when it is over; for metrics of the feature's own. */
   readonly observe?: (seen: Observation) => void;
-}
+};
 
 export interface Observation {
   readonly method: string;
@@ -106,6 +132,7 @@ export function headersOf(route: Declaration<Inputs>, status: number): HeaderNam
   if (status === 201) names.push('Location');
   if (status === 201 || (route.conditional && route.method !== 'delete')) names.push('ETag');
   if (route.cached) names.push('X-Cache');
+  if (route.write) names.push('Idempotent-Replayed');
   if (route.input?.query?.describe().keys.cursor) names.push('Link');
   if (status === 503) names.push('Retry-After');
   if (reply?.type) names.push('Content-Type');

@@ -34,6 +34,10 @@ export interface Metrics {
   watchPool(pool: { totalCount: number; idleCount: number; waitingCount: number }, max: number): void;
   /** Shows whether this replica may use the cache. */
   watchGate(read: () => 0 | 1): void;
+  /** Writes that were answered with what came of them the first time. */
+  readonly writeReplays: Counter<'scope'>;
+  readonly writesUnsettled: Counter;
+  readonly writeOutcomesExpired: Counter;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
   readonly cacheBypasses: Counter<'cache' | 'reason'>;
   readonly cacheCoalesced: Counter<'cache'>;
@@ -138,7 +142,32 @@ export function createMetrics(instance: string): Metrics {
         },
       });
     },
+    ...createWriteMetrics(registry),
     ...cache,
+  };
+}
+
+function createWriteMetrics(registry: Registry) {
+  const registers = [registry];
+  const writeReplays = new Counter({
+    name: 'write_replays_total',
+    help: 'Writes that came again and were answered as the first time, by who repeated them: attempt (Nginx) or client',
+    labelNames: ['scope'],
+    registers,
+  });
+  for (const scope of ['attempt', 'client']) writeReplays.inc({ scope }, 0);
+  return {
+    writeReplays,
+    writesUnsettled: new Counter({
+      name: 'writes_unsettled_total',
+      help: 'Writes that failed, and nobody could make sure that they will not happen: answered 504',
+      registers,
+    }),
+    writeOutcomesExpired: new Counter({
+      name: 'write_outcomes_expired_total',
+      help: 'Outcomes of writes that were kept for 24 hours and deleted by this replica',
+      registers,
+    }),
   };
 }
 

@@ -59,6 +59,7 @@ function operation(route: Route, all: readonly Route[]): Json {
       ...parameters('path', params),
       ...parameters('query', query),
       ...(route.conditional ? [precondition(route)] : []),
+      ...(route.write ? [IDEMPOTENCY_KEY] : []),
     ],
     ...(body && { requestBody: { required: true, content: { 'application/json': jsonOf(body) } } }),
     responses: { ...replies(route, all), ...problems(route) },
@@ -102,6 +103,14 @@ function precondition({ method }: Route): Json {
   const pattern = '^(\\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$';
   return { name, in: 'header', description, schema: { type: 'string', pattern } };
 }
+
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description:
+    'A name of your own for this write, such as a UUID. Whoever sends the same request with it again, within 24 hours, gets the first answer again, and nothing is written twice.',
+  schema: { type: 'string', pattern: '^[!-~]{1,255}$' },
+};
 
 function replies(route: Route, all: readonly Route[]): Json {
   const entries = Object.entries(route.replies).map(([status, { description, schema, type }]) => {
@@ -175,11 +184,12 @@ const COMMON: Readonly<Record<number, string>> = {
   400: 'Malformed JSON, path, query or header',
   401: 'No admin token was sent',
   403: 'It is not the admin token',
+  409: 'A request with this Idempotency-Key is still running',
   412: 'The resource has changed since the ETag in If-Match',
   413: 'The body is too large',
   414: 'The URL is longer than 8 KiB',
   415: 'The body is not JSON in UTF-8',
-  422: 'Well-formed, but not valid',
+  422: 'Well-formed, but not valid; or the Idempotency-Key came with another request',
   429: 'Too many requests from this address; see Retry-After',
   431: 'A header is larger than 8 KiB',
   503: 'A dependency or every replica is away and nothing was written; see Retry-After',
@@ -194,10 +204,13 @@ function problems(route: Route): Json {
   if (params || query || body || route.conditional || !isRead) statuses.push(400);
   if (route.admin) statuses.push(401, 403);
   if (route.conditional) statuses.push(isRead ? 304 : 412);
-  if (!isRead) statuses.push(504);
-  if (body) statuses.push(415, 422);
+  if (route.write) statuses.push(409, 422, 504);
+  if (body) statuses.push(415, ...(route.write ? [] : [422]));
   if (!route.replies[503]) statuses.push(503);
-  const more = route.cached ? (['X-Cache'] as const) : [];
+  const more = [
+    ...(route.cached ? (['X-Cache'] as const) : []),
+    ...(route.write ? (['Idempotent-Replayed'] as const) : []),
+  ];
   const own = Object.entries(route.problems ?? {}).map(([status, why]) => [
     status,
     problem(Number(status), why, [...more]),
@@ -216,6 +229,11 @@ const HEADERS = {
     schema: { enum: ['HIT', 'MISS', 'BYPASS'] },
   },
   ETag: { description: 'The version of the resource, for If-None-Match and If-Match', schema: { type: 'string' } },
+  'Idempotent-Replayed': {
+    description:
+      'This is the answer to an earlier request with the same Idempotency-Key, or to an earlier attempt of Nginx',
+    schema: { const: 'true' },
+  },
   Link: { description: 'The next page, if there is one: <…>; rel="next" (RFC 8288)', schema: { type: 'string' } },
   Location: { description: 'The path of the new resource', schema: { type: 'string' } },
   'Retry-After': { description: 'Seconds', schema: { type: 'string', pattern: '^[0-9]+$' } },

@@ -1,0 +1,66 @@
+import { type Kysely, sql } from 'kysely';
+import type { Database } from './schema.ts';
+
+/** A write has one name or two: Nginx's for the request, and the client's own for all of its retries. */
+export interface OutcomeName {
+  readonly name: string;
+  /** Hash of the request, where another request may come under the same name. */
+  readonly request: string | null;
+}
+
+/**
+ * Keeps what came of a write, in its transaction. Waits while another transaction that keeps one of these names is open.
+ * @returns the number of the transaction (xid8); undefined when one of the names is taken: roll back
+ */
+export async function insertOutcome(
+  db: Kysely<Database>,
+  names: readonly OutcomeName[],
+  outcome: object,
+): Promise<string | undefined> {
+  const json = JSON.stringify(outcome);
+  const kept = await db
+    .insertInto('write_outcomes')
+    .values(names.map((each) => ({ ...each, outcome: json })))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning(sql<string>`pg_current_xact_id()::text`.as('xid'))
+    .execute();
+  return kept.length === names.length ? kept[0]?.xid : undefined;
+}
+
+export function findOutcomes(db: Kysely<Database>, names: readonly OutcomeName[]) {
+  return db
+    .selectFrom('write_outcomes')
+    .select(['name', 'request', 'outcome'])
+    .where(
+      'name',
+      'in',
+      names.map(({ name }) => name),
+    )
+    .execute();
+}
+
+/** How long a repeated write is recognized. */
+const KEPT = '24 hours';
+/** Rows of one statement: it holds their locks, and the next vacuum, no longer than a moment. */
+const BATCH = 1_000;
+
+/** Deletes the oldest of those that have been kept long enough. @returns how many; BATCH: there may be more */
+export async function deleteOldOutcomes(db: Kysely<Database>): Promise<{ deleted: number; more: boolean }> {
+  const { numDeletedRows } = await db
+    .deleteFrom('write_outcomes')
+    .where(
+      'name',
+      'in',
+      (old) =>
+        old
+          .selectFrom('write_outcomes')
+          .select('name')
+          .where(sql<boolean>`created_at < now() - ${sql.lit(KEPT)}::interval`)
+          .orderBy('created_at')
+          .limit(BATCH)
+          .forUpdate()
+          .skipLocked(), // of another replica, which does the same
+    )
+    .executeTakeFirstOrThrow();
+  return { deleted: Number(numDeletedRows), more: numDeletedRows === BigInt(BATCH) };
+}
