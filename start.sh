@@ -6,6 +6,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$ROOT/native/common.sh"
 # shellcheck source=native/packages.sh
 . "$ROOT/native/packages.sh"
+# shellcheck source=native/tls.sh
+. "$ROOT/native/tls.sh"
 # shellcheck source=native/compose.sh
 . "$ROOT/native/compose.sh"
 # shellcheck source=native/native.sh
@@ -13,11 +15,12 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 usage() {
     cat <<'EOF'
-./start.sh [up] [--replicas N] [--docker | --native] [--dev] [--budget]
+./start.sh [up] [--replicas N] [--docker | --native] [--rolling] [--dev] [--budget]
       Starts the whole stack, or brings a running one up to date with .env and the sources. Safe to repeat.
       --replicas N   run N replicas (1 to 16) from now on; kept in .env
       --docker       use Docker, or Podman with docker-compose      (default: the way used last; at first
       --native       plain processes on this machine                 Docker if it answers, else native)
+      --rolling      replace the replicas of a running stack one at a time (new code, new settings), so that no request fails
       --dev          replicas run from backend/src and restart when a file changes; a start without it ends that
       --budget       (Docker) all that serves within 1.5 CPUs and 550 MB, without monitoring; a start without it ends that
 ./start.sh status               state of each service; exit code 0 when all are healthy
@@ -33,12 +36,14 @@ usage() {
                                 environment; others: a shell, if they have one
 ./stop.sh [--volumes]           stop; data stays unless --volumes is given
 
-Services: nginx, backend-1 ... backend-N, postgres, redis, migrate, prometheus, nginx-exporter, redis-exporter,
+Services: nginx, backend-1 ... backend-N, watchdog (native only), postgres, redis, migrate, prometheus, nginx-exporter, redis-exporter,
 postgres-exporter, node-exporter, grafana (Docker only). Settings: .env (explained in .env.example).
 EOF
 }
 
-COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 WANTED_BUDGET=0 STARTED=0 arguments=()
+COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 WANTED_BUDGET=0 ROLLING=0 STARTED=0 arguments=()
+# Seconds: Nginx passes a replica that was away over for two (fail_timeout); two more for it to be used again.
+ROLLING_PAUSE=4
 while [ $# -gt 0 ]; do
     [ "$COMMAND" != shell ] || { arguments=("$@"); break; } # the rest belongs to psql, redis-cli or the shell
     case $1 in
@@ -46,6 +51,7 @@ while [ $# -gt 0 ]; do
         --docker | --native) WANTED_WAY=${1#--} ;;
         --dev) WANTED_DEV=1 ;;
         --budget) WANTED_BUDGET=1 ;;
+        --rolling) ROLLING=1 ;;
         --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
         --replicas=*) WANTED_REPLICAS=${1#*=} ;;
         up | status | logs | restart | kill | rebuild | seed | shell)
@@ -58,7 +64,7 @@ while [ $# -gt 0 ]; do
 done
 COMMAND=${COMMAND:-up}
 [ -z "$WANTED_REPLICAS" ] || valid_replicas "$WANTED_REPLICAS" || die "--replicas takes a number from 1 to 16"
-case $COMMAND$WANTED_REPLICAS$WANTED_DEV$WANTED_BUDGET in up* | "$COMMAND"00) ;; *) die "--replicas, --dev and --budget belong to ./start.sh up" ;; esac
+case $COMMAND$WANTED_REPLICAS$WANTED_DEV$WANTED_BUDGET$ROLLING in up* | "$COMMAND"000) ;; *) die "--replicas, --rolling, --dev and --budget belong to ./start.sh up" ;; esac
 
 # Whatever ends a start early, what it had started is stopped; a stack that ran before is left alone.
 on_exit() {
@@ -101,6 +107,7 @@ else
 fi
 read_env
 case $BUDGET$WAY$REPLICAS in 0* | 1docker2) ;; *) die "--budget needs Docker, whose limits it sets, and two replicas" ;; esac
+[ "$COMMAND" != up ] || tls_prepare
 "${WAY}_prepare"
 if [ "$COMMAND" = seed ]; then
     case ${arguments[*]-} in '' | --reset) ;; *) die "seed takes --reset, or nothing" ;; esac
@@ -115,7 +122,7 @@ fi
 case $COMMAND in
     up)
         now=$(fingerprint)
-        if [ -n "$RUNNING" ] && [ "$(cat "$DATA/fingerprint" 2>/dev/null)" = "$now" ] && print_states >/dev/null; then
+        if [ "$ROLLING" = 0 ] && [ -n "$RUNNING" ] && [ "$(cat "$DATA/fingerprint" 2>/dev/null)" = "$now" ] && print_states >/dev/null; then
             say "Already running, nothing to change."
             print_urls
             exit 0

@@ -46,7 +46,7 @@ BUDGET=$LAST_BUDGET
 if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
 [ -n "$RUNNING" ] || [ -n "${API_BASE:-}" ] || die "the stack is not running: ./start.sh, or set API_BASE"
 given_token=${ADMIN_TOKEN:-}
-if [ -n "$RUNNING" ]; then read_env; else for name in HTTP_PORT PROMETHEUS_PORT K6_IMAGE; do printf -v "$name" '%s' "$(value_of "$name")"; done; fi
+if [ -n "$RUNNING" ]; then read_env; else for name in HTTP_PORT TLS HTTPS_PORT PROMETHEUS_PORT K6_IMAGE; do printf -v "$name" '%s' "$(value_of "$name")"; done; fi
 [ -z "${API_BASE:-}" ] || ADMIN_TOKEN=$given_token # this clone's secret is not for another stack
 case ${KILL_EVERY:=10} in *[!0-9]* | 0*) die "KILL_EVERY=$KILL_EVERY: whole seconds" ;; esac
 
@@ -71,14 +71,18 @@ case $script in
     soak) [ -z "${API_BASE:-}" ] || [ -n "${REPLICA_URLS:-}" ] || die "soak watches the replicas: set REPLICA_URLS too" ;;
 esac
 
+# Of this clone's stack, whose certificate may be self-signed.
+if [ "$TLS" = on ] && [ -z "${API_BASE:-}" ]; then export K6_INSECURE_SKIP_TLS_VERIFY=true; fi
+
 # Where things are, as seen from where k6 runs.
 if [ "$WITH" = k6 ]; then
-    edge=http://localhost; [ "$HTTP_PORT" = 80 ] || edge=$edge:$HTTP_PORT
+    edge=$(edge_url)
     prometheus=http://localhost:$PROMETHEUS_PORT
     has_prometheus() { (: <"/dev/tcp/127.0.0.1/$PROMETHEUS_PORT") 2>/dev/null; }
     replica() { echo "http://localhost:$((DEBUG_PORT_BASE + $1))"; }
 else
     edge=http://nginx:8080 prometheus=http://prometheus:9090
+    [ "$TLS" = off ] || edge=https://nginx:8443
     has_prometheus() { [ -n "$(project_containers -q --filter label=com.docker.compose.service=prometheus)" ]; }
     replica() { echo "http://backend-$1:9000"; }
 fi

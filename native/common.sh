@@ -95,6 +95,7 @@ read_env() {
         case $name in
             *_PASSWORD | *_TOKEN) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
             LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
+            FAULTS | TLS) [[ ${!name} =~ ^(on|off)$ ]] || die "$name=${!name}: on or off, see .env" ;;
             REDIS_MAXMEMORY) [[ ${!name} =~ ^[0-9]+([kmg]b?)?$ ]] || die "REDIS_MAXMEMORY=$REDIS_MAXMEMORY is no size such as 64mb: see .env" ;;
             OTEL_EXPORTER_OTLP_ENDPOINT) [[ ${!name} =~ ^(https?://.+)?$ ]] || die "OTEL_EXPORTER_OTLP_ENDPOINT=${!name} does not begin with http:// or https://: see .env" ;;
             LIMIT_RATE) [[ ${!name} =~ ^[1-9][0-9]*r/[sm]$ ]] || die "LIMIT_RATE=$LIMIT_RATE is no rate such as 1000r/s: see .env" ;;
@@ -191,9 +192,15 @@ port_owner() {
     else echo "$(ps -o comm= -p "$2" 2>/dev/null || cat "/proc/$2/comm" 2>/dev/null || echo a process) (pid $2)"; fi
 }
 
+edge_url() {
+    local url=http://localhost:$HTTP_PORT
+    [ "$TLS" = off ] || url=https://localhost:$HTTPS_PORT
+    case $url in http://*:80 | https://*:443) url=${url%:*} ;; esac
+    echo "$url"
+}
 print_urls() {
-    local base=http://localhost i debug=''
-    [ "$HTTP_PORT" = 80 ] || base=$base:$HTTP_PORT
+    local base i debug=''
+    base=$(edge_url)
     for ((i = 1; i <= REPLICAS; i++)); do debug="$debug http://localhost:$((DEBUG_PORT_BASE + i))"; done
     say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')$([ "$BUDGET" = 0 ] || echo ', within 1.5 CPUs and 550 MB')):"
     say "  API         $base   documentation: $base/docs"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2015
 # The Docker way: docker-compose.yml, run by Docker or by Podman with docker-compose.
-OVERRIDE=$DATA/compose.override.yml # replicas other than two, and --dev
+OVERRIDE=$DATA/compose.override.yml # replicas other than two, TLS, and --dev
 UP_PID=''
 
 # Sets ENGINE to docker or podman, or to nothing. Compose 2.24.4 is the first with `!override`.
@@ -22,9 +22,11 @@ docker_prepare() {
     for name in $(setting_names); do export "${name?}"; done
     export DEBUG_PORT_1=$((DEBUG_PORT_BASE + 1)) DEBUG_PORT_2=$((DEBUG_PORT_BASE + 2))
     # Compose does not look into mounted files; a checksum among the variables makes it see a change.
-    TANDEM_NGINX_FILES=$(checksum_files nginx); export TANDEM_NGINX_FILES
+    TANDEM_NGINX_FILES=$(checksum_files nginx)$([ "$TLS" = off ] || checksum <"$TLS_FOLDER/cert.pem"); export TANDEM_NGINX_FILES
     TANDEM_MONITORING_FILES=$(checksum_files monitoring); export TANDEM_MONITORING_FILES
     export TANDEM_TARGETS=$DATA/targets
+    tls_nginx 8080 8443 /run/tls directive
+    export NGINX_LISTEN NGINX_TLS NGINX_REDIRECT
 }
 docker_targets() {
     local name
@@ -51,6 +53,7 @@ docker_owns() { [ -n "$(project_containers -q --filter "publish=$1")" ]; }
 docker_ports() {
     local i
     echo "$HTTP_PORT HTTP_PORT"
+    [ "$TLS" = off ] || echo "$HTTPS_PORT HTTPS_PORT"
     [ "$BUDGET" = 1 ] || { echo "$PROMETHEUS_PORT PROMETHEUS_PORT"; echo "$GRAFANA_PORT GRAFANA_PORT"; }
     for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
     case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
@@ -61,7 +64,7 @@ docker_services() { compose config --services | if [ "$REPLICAS" = 1 ]; then gre
 
 docker_write_override() {
     local i
-    [ "$REPLICAS" != 2 ] || [ "$DEV" = 1 ] || { rm -f "$OVERRIDE"; return; }
+    [ "$REPLICAS$DEV$TLS" != 20off ] || { rm -f "$OVERRIDE"; return; }
     {
         echo '# Made by start.sh; do not edit.'
         echo 'services:'
@@ -77,6 +80,7 @@ docker_write_override() {
 EOF
             [ "$DEV" = 0 ] || printf '    command: [node, --watch, --watch-path=src, --import, ./src/tracing.ts, src/server.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
         done
+        [ "$TLS" = off ] || printf '  nginx:\n    ports: ["%s:8443"]\n    volumes: ["%s:/run/tls:ro"]\n' "$HTTPS_PORT" "$TLS_FOLDER"
         [ "$REPLICAS" != 1 ] || printf '  backend-2:\n    scale: 0\n'
     } >"$OVERRIDE"
 }
@@ -143,16 +147,23 @@ docker_up() {
     # shellcheck disable=SC2046 # one word a service
     step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate)$')
     STARTED=1
+    [ "$ROLLING" = 0 ] || docker_roll
     docker_converge
 }
-docker_rebuild() {
+# One replica at a time, each with its new image and settings, with a pause in which Nginx gets used to it.
+docker_roll() {
     local service
-    docker_write_override
-    step 'building the image of the replicas' compose build migrate
+    [ -n "$RUNNING" ] || return 0
     step 'migrating' compose run --rm --no-deps migrate
     for service in $(backends); do
         step "replacing $service" compose up -d --no-build --no-deps --force-recreate --wait "$service"
+        sleep "$ROLLING_PAUSE"
     done
+}
+docker_rebuild() {
+    docker_write_override
+    step 'building the image of the replicas' compose build migrate
+    ROLLING_PAUSE=0 docker_roll
 }
 docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.

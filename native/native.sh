@@ -50,7 +50,7 @@ native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
 native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
 MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
 # shellcheck disable=SC2086 # one word a service
-native_services() { printf '%s\n' postgres redis migrate; backends; printf '%s\n' nginx $MONITORING; }
+native_services() { printf '%s\n' postgres redis migrate; backends; [ "$DEV" = 1 ] || echo watchdog; printf '%s\n' nginx $MONITORING; }
 exporter_port() { # of a service of MONITORING
     case $1 in
         prometheus) echo "$PROMETHEUS_PORT" ;;
@@ -77,14 +77,25 @@ native_find_postgres() { # sets PG_BIN: of the version that made the data, else 
     [ -z "$version" ] || [ -x "$PG_BIN/postgres" ] || die "the data is of PostgreSQL $version, which is not installed: install postgresql-$version"
 }
 
+# Nginx knows more places than there are replicas: an absent one refuses at once and is passed over, and a replica that is
+# added is found without a reload, which in Nginx before 1.27.4 can cut kept connections of clients.
+native_slots() {
+    local slots=4 known=0
+    [ "$REPLICAS" -le $slots ] || slots=$REPLICAS
+    # Fewer than the running Nginx has would be a reload too.
+    ! native_is_running || known=$(($(grep -o ' backup max_fails' "$SERVICES/nginx/nginx.conf" 2>/dev/null | wc -l) / 2))
+    echo $((known > slots ? known : slots))
+}
 native_ports() {
-    local i
+    local i slots
+    slots=$(native_slots)
     echo "$HTTP_PORT HTTP_PORT"; echo "$NGINX_STATUS_PORT NGINX_STATUS_PORT"
+    [ "$TLS" = off ] || echo "$HTTPS_PORT HTTPS_PORT"
     echo "$POSTGRES_PORT POSTGRES_PORT"; echo "$REDIS_PORT REDIS_PORT"; echo "$PROMETHEUS_PORT PROMETHEUS_PORT"
     for ((i = 1; i <= 4; i++)); do echo "$((EXPORTER_PORT_BASE + i)) EXPORTER_PORT_BASE"; done
-    for ((i = 1; i <= REPLICAS; i++)); do
-        echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; echo "$((TRAFFIC_PORT_BASE + i)) TRAFFIC_PORT_BASE"
-    done
+    for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
+    # Also where no replica is yet: whoever listened there would get requests.
+    for ((i = 1; i <= slots; i++)); do echo "$((TRAFFIC_PORT_BASE + i)) TRAFFIC_PORT_BASE"; done
 }
 # Whose listener it is cannot always be seen (root in a container may not look into another user's process), so
 # the ports that were given to the running supervisord are kept in a file.
@@ -162,10 +173,10 @@ DEBUG_HOST=127.0.0.1
 DEBUG_PORT=$((DEBUG_PORT_BASE + $1))
 DATABASE_URL=postgres://tandem_app:$DATABASE_APP_PASSWORD@127.0.0.1:$POSTGRES_PORT/tandem
 DATABASE_POOL_MAX=$DATABASE_POOL_MAX
-REPLICAS=$REPLICAS
 REDIS_URL=redis://tandem:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT
 ADMIN_TOKEN=$ADMIN_TOKEN
 LOG_LEVEL=$LOG_LEVEL
+FAULTS=$FAULTS
 OTEL_EXPORTER_OTLP_ENDPOINT=$OTEL_EXPORTER_OTLP_ENDPOINT
 EOF
 }
@@ -247,6 +258,8 @@ EOF
             for ((i = 1; i <= REPLICAS; i++)); do
                 program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
             done
+            # Not with --dev: a replica that stands at a breakpoint does not answer either.
+            [ "$DEV" = 1 ] || program watchdog root TERM 5 / "bash \"$ROOT/native/watchdog.sh\" \"$RUN/supervisord.conf\"$(for ((i = 1; i <= REPLICAS; i++)); do printf ' backend-%s=%s' "$i" $((DEBUG_PORT_BASE + i)); done)"
             native_monitoring_programs
             program nginx root QUIT 35 "$SERVICES/nginx" "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
         } >"$RUN/programs.new"
@@ -297,27 +310,30 @@ EOF
 
 # Paths in it are relative to the folder that nginx is started with, so a clone's path may have any character.
 nginx_config() {
-    local i names template=$ROOT/nginx/nginx.conf.template primary='' backup=''
+    local i names template=$ROOT/nginx/nginx.conf.template primary='' backup='' slots
+    slots=$(native_slots)
+    tls_nginx "$HTTP_PORT" "$HTTPS_PORT" "$TLS_FOLDER" "$(nginx -v 2>&1 | grep -Eq '/1\.(25\.[1-9]|2[6-9]|[3-9][0-9])' && echo directive || echo listen)"
     # shellcheck disable=SC2016 # envsubst is to see these names and no others: $request_id and the like are Nginx's
     names=$(grep -o '\${[A-Z_]*}' "$template" | sort -u)
-    for ((i = 1; i <= REPLICAS; i++)); do
+    for ((i = 1; i <= slots; i++)); do
         primary="$primary server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) max_fails=1 fail_timeout=2s;"
         backup="$backup server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) backup max_fails=0;"
     done
     NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. \
-        NGINX_LISTEN=$HTTP_PORT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
+        NGINX_LISTEN=$NGINX_LISTEN NGINX_TLS=$NGINX_TLS NGINX_REDIRECT=$NGINX_REDIRECT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
         NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
         LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \
         envsubst "$names" <"$template"
 }
+native_nginx_files() { cat "$SERVICES/nginx/nginx.conf" "$SERVICES/nginx/routes.conf" "$TLS_FOLDER/cert.pem" 2>/dev/null || true; }
 native_nginx() {
     local folder=$SERVICES/nginx before
-    before=$(cat "$folder/nginx.conf" "$folder/routes.conf" 2>/dev/null | checksum) || true
+    before=$(native_nginx_files | checksum) || true
     cp "$ROOT/nginx/routes.conf" "$folder/routes.conf"
     nginx_config >"$folder/nginx.conf"
     chmod 644 "$folder/nginx.conf" "$folder/routes.conf"
     nginx -t -q -e stderr -p "$folder/" -c "$folder/nginx.conf" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
-    if ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(cat "$folder/nginx.conf" "$folder/routes.conf" | checksum)" ]; then
+    if ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(native_nginx_files | checksum)" ]; then
         ctl signal HUP nginx >/dev/null
     fi
     native_converge nginx
@@ -393,6 +409,7 @@ native_up() {
     native_find_postgres
     lowest=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
     [ "$IS_ROOT" = 1 ] || [ "$HTTP_PORT" -ge "$lowest" ] || die "port $HTTP_PORT needs root: set HTTP_PORT=8080 in .env"
+    [ "$IS_ROOT$TLS" != 0on ] || [ "$HTTPS_PORT" -ge "$lowest" ] || die "port $HTTPS_PORT needs root: set HTTPS_PORT=8443 in .env"
     check_ports native_owns < <(native_ports)
     native_build
     native_apply
@@ -422,12 +439,23 @@ native_apply() {
         # shellcheck disable=SC2046 # one word a replica
         { native_converge $(backends); native_wait $(backends); }
     else
-        for name in $(backends); do native_converge "$name"; native_wait "$name"; done # one at a time
+        for name in $(backends); do native_replace "$name"; done # one at a time
     fi
     native_nginx
     native_wait nginx
+    [ "$DEV" = 1 ] || native_converge watchdog
     native_monitoring
     ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
+}
+# Takes over what is new for this replica; with --rolling it is replaced in any case, and the next one's turn comes when Nginx
+# has got used to it.
+native_replace() {
+    local before
+    before=$(ctl pid "$1" 2>/dev/null) || before=0
+    native_converge "$1"
+    if [ "$ROLLING" = 1 ] && [ "$before" != 0 ] && [ "$(ctl pid "$1")" = "$before" ]; then ctl restart "$1" >/dev/null || true; fi
+    native_wait "$1"
+    [ "$ROLLING" = 0 ] || sleep "$ROLLING_PAUSE"
 }
 native_rebuild() { native_build force; native_apply; }
 native_restart() {
@@ -469,7 +497,7 @@ native_down() {
     native_is_running || return 0
     pid=$(cat "$DATA/supervisord.pid")
     # shellcheck disable=SC2086 # one word a service
-    ctl stop nginx $MONITORING >/dev/null 2>&1 || true
+    ctl stop watchdog nginx $MONITORING >/dev/null 2>&1 || true
     for name in $(ctl status | awk '/^backend-/ { print $1 }'); do ctl stop "$name" >/dev/null 2>&1 & done
     wait
     for name in redis postgres; do ctl stop "$name" >/dev/null 2>&1 || true; done
