@@ -31,6 +31,9 @@ usage() {
 ./start.sh rebuild              build again and replace the replicas, one after the other
 ./start.sh seed [--reset]       the five clients of the Rinha load test (/clientes/1 to 5); --reset deletes their
                                 transactions and sets their balances to 0
+./start.sh backup <file> [argument of pg_dump...]
+                                writes the database to a file, while everything runs; the file must not exist yet
+./start.sh restore <file>       puts the database back as it was in the file: what was written since is lost. The API is away meanwhile
 ./start.sh shell <service> [argument...]
                                 postgres: psql; redis: redis-cli; backend-N, migrate: a shell with the service's
                                 environment; others: a shell, if they have one
@@ -45,7 +48,7 @@ COMMAND='' WANTED_WAY='' WANTED_REPLICAS='' WANTED_DEV=0 WANTED_BUDGET=0 ROLLING
 # Seconds: Nginx passes a replica that was away over for two (fail_timeout); two more for it to be used again.
 ROLLING_PAUSE=4
 while [ $# -gt 0 ]; do
-    [ "$COMMAND" != shell ] || { arguments=("$@"); break; } # the rest belongs to psql, redis-cli or the shell
+    case $COMMAND in shell | backup) arguments=("$@"); break ;; esac # the rest belongs to psql, redis-cli, the shell or pg_dump
     case $1 in
         -h | --help) usage; exit 0 ;;
         --docker | --native) WANTED_WAY=${1#--} ;;
@@ -54,11 +57,11 @@ while [ $# -gt 0 ]; do
         --rolling) ROLLING=1 ;;
         --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
         --replicas=*) WANTED_REPLICAS=${1#*=} ;;
-        up | status | logs | restart | kill | rebuild | seed | shell)
+        up | status | logs | restart | kill | rebuild | seed | backup | restore | shell)
             [ -z "$COMMAND" ] || die "one command at a time: $COMMAND or $1?"
             COMMAND=$1 ;;
         *)
-            case $COMMAND in logs | restart | kill | seed) arguments+=("$1") ;; *) die "unknown argument: $1 (see ./start.sh --help)" ;; esac ;;
+            case $COMMAND in logs | restart | kill | seed | restore) arguments+=("$1") ;; *) die "unknown argument: $1 (see ./start.sh --help)" ;; esac ;;
     esac
     shift
 done
@@ -86,7 +89,7 @@ fingerprint() { # of everything that a start depends on
         echo "$WAY $DEV $BUDGET"
         for name in $(setting_names); do echo "$name=${!name}"; done
         source_checksum
-        checksum_files nginx native monitoring docker-compose.yml docker-compose.budget.yml start.sh
+        checksum_files backend/healthcheck.sh nginx native monitoring docker-compose.yml docker-compose.budget.yml start.sh
     } | checksum
 }
 print_states() { # fails when something is not healthy
@@ -94,7 +97,7 @@ print_states() { # fails when something is not healthy
 }
 
 mkdir -p "$DATA/logs"
-case $COMMAND in up | restart | rebuild) lock ;; esac
+case $COMMAND in up | restart | rebuild | restore) lock ;; esac
 choose_way
 if [ "$COMMAND" = up ]; then
     [ "$WAY$WANTED_WAY$LAST_WAY" != native ] || ! command -v docker >/dev/null || say "Docker is here but does not answer: starting natively."
@@ -111,6 +114,11 @@ case $BUDGET$WAY$REPLICAS in 0* | 1docker2) ;; *) die "--budget needs Docker, wh
 "${WAY}_prepare"
 if [ "$COMMAND" = seed ]; then
     case ${arguments[*]-} in '' | --reset) ;; *) die "seed takes --reset, or nothing" ;; esac
+elif [ "$COMMAND" = backup ]; then
+    case ${arguments[0]-} in '' | -*) die "backup takes the name of a file" ;; esac
+    [ ! -e "${arguments[0]}" ] || die "${arguments[0]} exists already"
+elif [ "$COMMAND" = restore ]; then
+    if [ ${#arguments[@]} != 1 ] || [ ! -r "${arguments[0]}" ]; then die "restore takes a file that backup made"; fi
 elif [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
     for service in "${arguments[@]}"; do
         case $COMMAND$service in logs-f | logs--all) continue ;; esac
@@ -143,6 +151,13 @@ case $COMMAND in
         case ${arguments[*]-} in backend-[0-9] | backend-1[0-6]) ;; *) die "which replica? $(backends | tr '\n' ' ')" ;; esac
         "${WAY}_kill" "${arguments[0]}" || die "${arguments[0]} could not be killed: see ./start.sh status"
         say "${arguments[0]} was killed; ./start.sh status shows it coming back" ;;
+    backup)
+        file=${arguments[0]}
+        # Under another name until it is whole.
+        ( umask 077; "${WAY}_dump" "${arguments[@]:1}" >"$file.part" ) || { rm -f "$file.part"; die "no backup was made"; }
+        mv "$file.part" "$file"
+        say "$file: $(wc -c <"$file") bytes" ;;
+    restore) "${WAY}_restore" "${arguments[0]}" && say "Restored from ${arguments[0]}." ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
         "${WAY}_shell" "${arguments[@]}" ;;

@@ -173,6 +173,20 @@ docker_kill() {
     [ $code = 0 ] || [ $code = 137 ] # the shell that sends the signal can die of it too
 }
 docker_seed() { compose exec -T backend-1 node --enable-source-maps "$(program_file seed)" "$@"; }
+docker_dump() {
+    # shellcheck disable=SC2016 # for the shell in the container
+    compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -h 127.0.0.1 -U postgres -Fc "$@" tandem' pg_dump "$@"
+}
+# What is in Redis is of another time than the restored database: it must be gone before anybody reads.
+docker_restore() { # FILE
+    # shellcheck disable=SC2046 # one word a replica
+    step 'stopping the replicas' compose stop nginx $(backends)
+    # shellcheck disable=SC2016 # for the shell in the container
+    (step 'restoring the database' compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_restore -h 127.0.0.1 -U postgres -d tandem \
+        --clean --if-exists --no-owner --single-transaction' <"$1") || { docker_converge; die "the database is as it was before"; }
+    step 'emptying Redis' compose restart redis
+    docker_converge
+}
 docker_logs() {
     local tail=100 rest=() each
     for each; do if [ "$each" = --all ]; then tail=all; else rest+=("$each"); fi; done

@@ -472,6 +472,16 @@ native_kill() { # its whole process group: with --dev the replica is a child
     pid=$(ctl pid "$1") && [ "$pid" -gt 1 ] && kill -KILL -- "-$pid"
 }
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
+native_dump() { PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/pg_dump" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -Fc "$@" tandem; }
+# What is in Redis is of another time than the restored database: it must be gone before anybody reads.
+native_restore() { # FILE
+    # shellcheck disable=SC2046 # one word a replica
+    ctl stop nginx $(backends) >/dev/null || true
+    (PGPASSWORD=$POSTGRES_PASSWORD step 'restoring the database' "$PG_BIN/pg_restore" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -d tandem \
+        --clean --if-exists --no-owner --single-transaction "$1") || { native_apply; die "the database is as it was before"; }
+    ctl restart redis >/dev/null
+    native_apply
+}
 native_logs() {
     local follow='' lines=100 files=() name
     case " $* " in *' -f '*) follow=-F ;; esac

@@ -14,7 +14,8 @@ const USAGE = `npm run test:failover -- [option...]
   --rate N          requests a second (150)
   --without WHAT    a control, which must fail: "keys" (a write that comes again is not recognized: duplicates), or "backup" (each
                     replica is known to Nginx once only: 503)
-  --url URL         only the load, against a stack that runs already, for --seconds N (30); the faults are yours`;
+  --url URL         only the load, against a stack that runs already, for --seconds N (30) or until SIGTERM; the faults
+                    are yours`;
 
 const { values: options } = parseArgs({
   options: {
@@ -69,7 +70,10 @@ let good = true;
 try {
   if (options.help) say(USAGE);
   else if (options.url) {
-    const end = Date.now() + number('seconds') * 1000;
+    let end = Date.now() + number('seconds') * 1000;
+    process.once('SIGTERM', () => {
+      end = 0;
+    });
     const report = await runLoad({ url: options.url, perSecond: number('rate'), until: () => Date.now() > end });
     good = judge(options.url, report, {}, []);
   } else {
