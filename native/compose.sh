@@ -80,7 +80,8 @@ docker_write_override() {
 EOF
             [ "$DEV" = 0 ] || printf '    command: [node, --watch, --watch-path=src, --import, ./src/tracing.ts, src/server.ts]\n    volumes: ["./backend/src:/app/src:ro"]\n'
         done
-        [ "$TLS" = off ] || printf '  nginx:\n    ports: ["%s:8443"]\n    volumes: ["%s:/run/tls:ro"]\n' "$HTTPS_PORT" "$TLS_FOLDER"
+        # The files, not their folder, which is closed to the container's user.
+        [ "$TLS" = off ] || printf '  nginx:\n    ports: ["%s:8443"]\n    volumes: ["%s/cert.pem:/run/tls/cert.pem:ro", "%s/key.pem:/run/tls/key.pem:ro"]\n' "$HTTPS_PORT" "$TLS_FOLDER" "$TLS_FOLDER"
         [ "$REPLICAS" != 1 ] || printf '  backend-2:\n    scale: 0\n'
     } >"$OVERRIDE"
 }

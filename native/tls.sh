@@ -30,7 +30,8 @@ tls_nginx() {
     NGINX_LISTEN=$1 NGINX_TLS='' NGINX_REDIRECT=''
     [ "$TLS" = on ] || return 0
     [ "$HTTPS_PORT" = 443 ] || port=:$HTTPS_PORT
-    NGINX_LISTEN="$2 ssl$([ "$4" = listen ] && echo ' http2')"
+    NGINX_LISTEN="$2 ssl"
+    [ "$4" != listen ] || NGINX_LISTEN="$NGINX_LISTEN http2"
     NGINX_TLS="ssl_certificate $3/cert.pem; ssl_certificate_key $3/key.pem; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:1m;"
     [ "$4" = listen ] || NGINX_TLS="$NGINX_TLS http2 on;"
     # 308: the method and the body stay.
