@@ -105,7 +105,11 @@ const FAULTS: [what: string, make: () => unknown, alerts: string[]][] = [
   ],
   ['a replica crashes three times', crashLoop, ['ReplicaRestarting backend-2']],
   ['PostgreSQL hangs', hangingPostgres, ['PostgresNotAnswering postgres']],
-  ['PostgreSQL is gone', without('postgres'), ['PostgresDown postgres', 'ErrorBudgetBurn 1h']],
+  [
+    'PostgreSQL is gone',
+    without('postgres'),
+    ['PostgresDown postgres', 'ErrorBudgetBurn 1h', 'WritesUnsettled backend-1'],
+  ],
   [
     'a replica restarts while PostgreSQL is gone',
     () => {

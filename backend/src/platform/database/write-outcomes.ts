@@ -39,6 +39,15 @@ export function findOutcomes(db: Kysely<Database>, names: readonly OutcomeName[]
     .execute();
 }
 
+/** In seconds; 0 when there is none. */
+export async function ageOfOldestOutcome(db: Kysely<Database>): Promise<number> {
+  const { age } = await db
+    .selectFrom('write_outcomes')
+    .select(sql<number>`coalesce(extract(epoch from now() - min(created_at)), 0)::float8`.as('age'))
+    .executeTakeFirstOrThrow();
+  return age;
+}
+
 /** How long a repeated write is recognized. */
 const KEPT = '24 hours';
 /** Rows of one statement: it holds their locks, and the next vacuum, no longer than a moment. */

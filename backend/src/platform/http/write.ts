@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request } from 'express';
 import { DatabaseError } from 'pg';
 import { classifyDatabaseError } from '../database/errors.ts';
-import { deleteOldOutcomes, findOutcomes, insertOutcome, type OutcomeName } from '../database/write-outcomes.ts';
+import {
+  ageOfOldestOutcome,
+  deleteOldOutcomes,
+  findOutcomes,
+  insertOutcome,
+  type OutcomeName,
+} from '../database/write-outcomes.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { Deps } from '../deps.ts';
 import { HttpError, toHttpError } from './errors.ts';
@@ -146,6 +152,7 @@ export function expireOutcomes({ control, metrics, logger }: Deps) {
           metrics.writeOutcomesExpired.inc(step.deleted);
           more = step.more;
         }
+        metrics.oldestWriteOutcome.set(await ageOfOldestOutcome(control));
       } catch (err) {
         logger.info({ err }, 'old outcomes of writes were not deleted');
       }

@@ -38,6 +38,8 @@ export interface Metrics {
   readonly writeReplays: Counter<'scope'>;
   readonly writesUnsettled: Counter;
   readonly writeOutcomesExpired: Counter;
+  /** Set by whoever deletes them. */
+  readonly oldestWriteOutcome: Gauge;
   readonly cacheReads: Counter<'cache' | 'outcome'>;
   readonly cacheBypasses: Counter<'cache' | 'reason'>;
   readonly cacheCoalesced: Counter<'cache'>;
@@ -166,6 +168,11 @@ function createWriteMetrics(registry: Registry) {
     writeOutcomesExpired: new Counter({
       name: 'write_outcomes_expired_total',
       help: 'Outcomes of writes that were kept for 24 hours and deleted by this replica',
+      registers,
+    }),
+    oldestWriteOutcome: new Gauge({
+      name: 'write_outcomes_oldest_age_seconds',
+      help: 'Age of the oldest outcome of a write that is kept; above 24 hours, they are not deleted',
       registers,
     }),
   };
