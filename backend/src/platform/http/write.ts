@@ -107,6 +107,7 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
       else await keep(control, [names.attempt], { refused: true });
     } catch (failure) {
       if (failure instanceof Taken) return replay(names);
+      if (failure instanceof StillRunning) return settle(names, failure);
       metrics.writesUnsettled.inc();
       // Not 503, which promises that nothing happened: this attempt may be the second, and the first may hang elsewhere.
       const lost =
