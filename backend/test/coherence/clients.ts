@@ -1,6 +1,6 @@
 /** Clients that read and write a few registers over HTTP, and remember what they saw. */
-import { Agent, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keepConnections, sendOver } from '../support/client.ts';
 import type { Operation } from './checker.ts';
 
 /** How a value is written to a register, and every way in which it can be read. */
@@ -25,41 +25,19 @@ interface Answer {
   readonly body: any;
 }
 
-/** Longer than Nginx waits for a replica; a client that gives up does not know the outcome. */
-const PATIENCE_MS = 15_000;
-const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+const agent = keepConnections();
 export const hangUp = () => agent.destroy();
 
 /** @throws when the connection breaks, also in the middle of the answer */
-export function send(
+export async function send(
   base: string,
   method: string,
   path: string,
   body?: object,
-  more: Readonly<Record<string, string>> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { ...(body && { 'Content-Type': 'application/json' }), ...more };
-    const sent = request(base + path, { method, agent, headers, timeout: PATIENCE_MS }, (answer: IncomingMessage) => {
-      let text = '';
-      answer.setEncoding('utf8');
-      answer.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      answer.on('error', reject);
-      answer.on('end', () => {
-        try {
-          const cache = answer.headers['x-cache'] as string | undefined;
-          resolve({ status: answer.statusCode ?? 0, cache, body: JSON.parse(text) });
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-    sent.on('timeout', () => sent.destroy(new Error('no answer')));
-    sent.on('error', reject);
-    sent.end(body && JSON.stringify(body));
-  });
+  const { status, headers: answered, text } = await sendOver(agent, method, base + path, body, headers);
+  return { status, cache: answered['x-cache'] as string | undefined, body: JSON.parse(text) };
 }
 
 export interface Seen {

@@ -1,18 +1,9 @@
 /** A short run of `npm run test:coherence`, which is where to look; the long one is in the nightly workflow. */
-import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { runSuite } from '../support/run-suite.ts';
 import { makeVariant, variants } from './variants.ts';
 
-function run(...options: string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'run.ts'), ...options]);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (data) => {
-      output += data;
-    });
-  }
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
-}
+const run = (...options: string[]) => runSuite(path.join(import.meta.dirname, 'run.ts'), ...options);
 
 test('No schedule and no fault makes the cache lie', async () => {
   const { code, output } = await run('--seconds', '4');

@@ -1,7 +1,7 @@
 /** The cache, broken on purpose: each variant lacks one rule of the protocol, and the suite must notice it. */
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { temporaryFolder } from '../support/servers.ts';
+import { copyOfCode } from '../support/stack.ts';
 
 const backend = path.join(import.meta.dirname, '../..');
 /** The code as it is. */
@@ -163,11 +163,7 @@ export const variants: Readonly<Record<string, Variant>> = {
 export function makeVariant(name: string): string {
   const variant = variants[name];
   if (!variant) throw new Error(`no variant ${name}: there are ${Object.keys(variants).join(', ')}`);
-  const folder = temporaryFolder('variant');
-  const source = path.join(folder, 'src');
-  cpSync(SOURCE, source, { recursive: true });
-  cpSync(path.join(backend, 'package.json'), path.join(folder, 'package.json'));
-  symlinkSync(path.join(backend, 'node_modules'), path.join(folder, 'node_modules'));
+  const source = path.join(copyOfCode(), 'src');
   for (const [file, changes] of Object.entries(variant.changes)) {
     const name = path.join(source, 'platform/cache', file);
     let text = readFileSync(name, 'utf8');

@@ -1,17 +1,8 @@
 /** A short run of `npm run test:failover`, which is where to look; the long one is in the nightly workflow. */
-import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { runSuite } from '../support/run-suite.ts';
 
-function run(...options: string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'run.ts'), ...options]);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (data) => {
-      output += data;
-    });
-  }
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
-}
+const run = (...options: string[]) => runSuite(path.join(import.meta.dirname, 'run.ts'), ...options);
 
 test('When replicas are killed, hang, are all down, or clients try again, then no request fails and no write happens twice', async () => {
   const { code, output } = await run('--scenarios', 'kill,hang,down,retries', '--rate', '100');

@@ -1,64 +1,23 @@
 /** Clients that read and write through the edge and never try again; and what of it is there afterwards. */
 import { randomUUID } from 'node:crypto';
-import { Agent, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keepConnections, type Reply, sendOver } from '../support/client.ts';
 
-/** Longer than Nginx tries (6 s) and then waits (5 s). */
-const PATIENCE_MS = 15_000;
 /** Of failures, that a report shows. */
 const MAX_KINDS = 10;
 
-export interface Reply {
-  readonly status: number;
-  readonly text: string;
-  readonly replayed: boolean;
-  readonly servedBy: string | undefined;
-  readonly type: string | undefined;
-  readonly retryAfter: string | undefined;
-  readonly link: string | undefined;
-}
-
 export type Client = ReturnType<typeof createClient>;
 
-/** Sends requests to one address over connections that are kept. */
+/** Sends requests to one address. */
 export function createClient(base: string) {
-  const agent = new Agent({ keepAlive: true, maxSockets: 512 });
-  /** @throws when the connection breaks, also in the middle of the answer */
-  function send(
+  const agent = keepConnections();
+  const send = (
     method: string,
     path: string,
     body?: object,
-    more: Readonly<Record<string, string>> = {},
+    headers?: Readonly<Record<string, string>>,
     signal?: AbortSignal,
-  ): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      const headers = { ...(body && { 'Content-Type': 'application/json' }), ...more };
-      const options = { method, agent, headers, timeout: PATIENCE_MS, ...(signal && { signal }) };
-      const sent = request(base + path, options, (answer: IncomingMessage) => {
-        let text = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          text += chunk;
-        });
-        answer.on('error', reject);
-        answer.on('end', () => {
-          const { headers } = answer;
-          resolve({
-            status: answer.statusCode ?? 0,
-            text,
-            replayed: headers['idempotent-replayed'] === 'true',
-            servedBy: headers['x-served-by'] as string | undefined,
-            type: headers['content-type'],
-            retryAfter: headers['retry-after'],
-            link: headers.link as string | undefined,
-          });
-        });
-      });
-      sent.on('timeout', () => sent.destroy(new Error('no answer')));
-      sent.on('error', reject);
-      sent.end(body && JSON.stringify(body));
-    });
-  }
+  ) => sendOver(agent, method, base + path, body, headers, signal);
 
   /** All pages of a list. */
   async function listAll<T>(path: string, rowsOf: (body: unknown) => T[]): Promise<T[]> {
@@ -67,13 +26,16 @@ export function createClient(base: string) {
       const reply: Reply = await send('GET', next);
       if (reply.status !== 200) throw new Error(`GET ${next} answered ${reply.status} ${reply.text}`);
       rows.push(...rowsOf(JSON.parse(reply.text)));
-      next = /^<([^>]+)>; rel="next"$/.exec(reply.link ?? '')?.[1];
+      next = /^<([^>]+)>; rel="next"$/.exec(`${reply.headers.link}`)?.[1];
     }
     return rows;
   }
 
   return { send, listAll, close: () => agent.destroy() };
 }
+
+export const wasReplayed = ({ headers }: Reply) => headers['idempotent-replayed'] === 'true';
+export const servedBy = ({ headers }: Reply) => `${headers['x-served-by']}`;
 
 /** What the clients were told, and what they then found. */
 export interface Report {
@@ -86,8 +48,6 @@ export interface Report {
   duplicated: number;
   /** Acknowledged writes that are not there. */
   lost: number;
-  /** Requests a replica answered. */
-  readonly servedBy: Map<string, number>;
   /** How long the answers took, in milliseconds. */
   readonly durations: number[];
 }
@@ -116,7 +76,6 @@ export async function runLoad({ url, perSecond, started, until }: Plan): Promise
     replays: 0,
     duplicated: 0,
     lost: 0,
-    servedBy: new Map(),
     durations: [],
   };
   const user = JSON.parse(
@@ -134,8 +93,8 @@ export async function runLoad({ url, perSecond, started, until }: Plan): Promise
     try {
       const reply = await client.send(method, path, body, key ? { 'Idempotency-Key': key } : {});
       report.durations.push(performance.now() - began);
-      if (reply.replayed) report.replays++;
-      report.servedBy.set(`${reply.servedBy}`, (report.servedBy.get(`${reply.servedBy}`) ?? 0) + 1);
+      if (wasReplayed(reply)) report.replays++;
+
       if (reply.status < 300) return reply;
       const { detail } = JSON.parse(reply.text) as { detail: string };
       return note(`${method} ${reply.status} ${detail}`);

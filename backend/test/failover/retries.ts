@@ -1,7 +1,8 @@
 /** Clients that try again by themselves, as writes.md tells them to: the same Idempotency-Key until there is an answer. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient, type Reply } from './load.ts';
+import type { Reply } from '../support/client.ts';
+import { createClient, wasReplayed } from './load.ts';
 
 /** Writes at once. */
 const CLIENTS = 20;
@@ -26,7 +27,7 @@ export async function runRetries(url: string, writes: number): Promise<{ problem
       if (cut) setTimeout(() => cut.abort(), Math.random() * 200);
       try {
         const reply = await client.send('POST', '/items', { title: `${run}-${n}` }, headers, cut?.signal);
-        if (reply.replayed) counts.replayed++;
+        if (wasReplayed(reply)) counts.replayed++;
         if (reply.status !== 503 && reply.status !== 504) return reply;
         counts.unavailable++;
         await sleep(100);
@@ -43,7 +44,7 @@ export async function runRetries(url: string, writes: number): Promise<{ problem
       const first = await until2xx(n, true);
       const again = await until2xx(n, false);
       if (first.status !== 201) problems.push(`write ${n} was answered ${first.status} ${first.text}`);
-      else if (again.status !== 201 || again.text !== first.text || !again.replayed) {
+      else if (again.status !== 201 || again.text !== first.text || !wasReplayed(again)) {
         problems.push(`write ${n} was answered ${first.text}, and then ${again.status} ${again.text}`);
       }
     }

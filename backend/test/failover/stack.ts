@@ -1,5 +1,5 @@
 /** Replicas behind Nginx with more places than replicas, to be killed, stopped, added and taken away. */
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   freePort,
@@ -10,9 +10,8 @@ import {
   startNginx,
   startPostgres,
   startRedis,
-  temporaryFolder,
 } from '../support/servers.ts';
-import { launchReplica, type Replica, runMigrations, startReplica } from '../support/stack.ts';
+import { copyOfCode, launchReplica, type Replica, runMigrations, startReplica } from '../support/stack.ts';
 
 const SLOTS = 4;
 const SLOW_ANSWERS = path.join(import.meta.dirname, 'slow-answers.ts');
@@ -33,15 +32,6 @@ export interface Stack {
   /** Ends it with this signal, and waits. @returns its exit code */
   end(slot: number, signal: NodeJS.Signals): Promise<number | null>;
   stop(): Promise<void>;
-}
-
-/** A copy of the code, to be changed. */
-function copyOfCode(): string {
-  const folder = temporaryFolder('code');
-  cpSync(path.join(backend, 'src'), path.join(folder, 'src'), { recursive: true });
-  cpSync(path.join(backend, 'package.json'), path.join(folder, 'package.json'));
-  symlinkSync(path.join(backend, 'node_modules'), path.join(folder, 'node_modules'));
-  return folder;
 }
 
 /** In which no write is recognized when it comes again. */

@@ -1,5 +1,6 @@
 /** The whole system as processes of their own: PostgreSQL, Redis, replicas and Nginx, as start.sh runs them. */
 import { execFileSync } from 'node:child_process';
+import { cpSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import {
   freePort,
@@ -52,6 +53,15 @@ export function seed({ replicas }: Stack, ...options: string[]): void {
     stdio: 'pipe',
     env: replicas[0]?.environment as NodeJS.ProcessEnv,
   });
+}
+
+/** A copy of the code, to be changed. @returns the folder that has src/ in it */
+export function copyOfCode(): string {
+  const folder = temporaryFolder('code');
+  cpSync(path.join(backend, 'src'), path.join(folder, 'src'), { recursive: true });
+  cpSync(path.join(backend, 'package.json'), path.join(folder, 'package.json'));
+  symlinkSync(path.join(backend, 'node_modules'), path.join(folder, 'node_modules'));
+  return folder;
 }
 
 export interface Program {
