@@ -71,18 +71,27 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
     return xid;
   }
 
+  /** Not 503, which promises that nothing happened: this attempt may be the second, and the first may have committed, or hang elsewhere. */
+  function unsettled(cause: unknown): HttpError {
+    metrics.writesUnsettled.inc();
+    const lost = 'the database is not available: the write, or an earlier attempt of it, may or may not have happened';
+    return new HttpError(504, lost, { cause });
+  }
+
   /** Gives the first answer once more. */
   async function replay(names: WriteNames): Promise<Answer> {
-    const rows = await findOutcomes(db, named(names));
+    const rows = await findOutcomes(db, named(names)).catch((error: unknown) => {
+      throw unsettled(error);
+    });
     const find = (name: OutcomeName | undefined) => rows.find((row) => row.name === name?.name);
     const [attempt, client] = [find(names.attempt), find(names.client)];
     if (client && client.request !== names.client?.request) {
       throw new HttpError(422, 'this Idempotency-Key came with another request');
     }
     const outcome = (attempt ?? client)?.outcome as Outcome | undefined;
+    if (!outcome || 'refused' in outcome) throw new HttpError(503, 'this write was given up; nothing was written');
     metrics.writeReplays.inc({ scope: attempt ? 'attempt' : 'client' });
     const headers = { 'Idempotent-Replayed': 'true' };
-    if (!outcome || 'refused' in outcome) throw new HttpError(503, 'this write was given up; nothing was written');
     if ('answer' in outcome) return { ...outcome.answer, headers: { ...outcome.answer.headers, ...headers } };
     const { status, message, errors, headers: own } = outcome.problem;
     throw new HttpError(status, message, { ...(errors && { errors }), headers: { ...own, ...headers } });
@@ -108,11 +117,7 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
     } catch (failure) {
       if (failure instanceof Taken) return replay(names);
       if (failure instanceof StillRunning) return settle(names, failure);
-      metrics.writesUnsettled.inc();
-      // Not 503, which promises that nothing happened: this attempt may be the second, and the first may hang elsewhere.
-      const lost =
-        'the database is not available: the write, or an earlier attempt of it, may or may not have happened';
-      throw new HttpError(504, lost, { cause: problem.cause ?? failure });
+      throw unsettled(problem.cause ?? failure);
     }
     if (classifyDatabaseError(error) === 'unknown-outcome') {
       throw new HttpError(503, 'the database was lost during the write; nothing was written', { cause: error });
