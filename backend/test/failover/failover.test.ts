@@ -8,7 +8,7 @@ test('When replicas are killed, hang, are all down, or clients try again, then n
   const { code, output } = await run('--scenarios', 'kill,hang,down,retries', '--rate', '100');
   if (code !== 0) throw new Error(output);
   expect(output).toMatch(/^in all \d+ requests: 0 failed, 0 duplicated, 0 lost, [1-9]\d* replays$/m);
-}, 300_000);
+}, 600_000);
 
 test('Where a write that comes again is not recognized, the same kills make writes happen twice', async () => {
   const { code, output } = await run('--scenarios', 'kill', '--without', 'keys');

@@ -192,7 +192,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
           await sleep(2_000);
         }
       })();
-      const { problems, said } = await runRetries(stack.url, 2_000 * times).finally(() => {
+      const { problems, said } = await runRetries(stack.url, 500 * times).finally(() => {
         over = true;
       });
       await killing;
