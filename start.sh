@@ -89,6 +89,7 @@ fingerprint() { # of everything that a start depends on
         echo "$WAY $DEV $BUDGET"
         for name in $(setting_names); do echo "$name=${!name}"; done
         source_checksum
+        [ "$TLS" = off ] || cat "$TLS_FOLDER/cert.pem"
         checksum_files backend/healthcheck.sh nginx native monitoring docker-compose.yml docker-compose.budget.yml start.sh
     } | checksum
 }
@@ -118,7 +119,7 @@ elif [ "$COMMAND" = backup ]; then
     case ${arguments[0]-} in '' | -*) die "backup takes the name of a file" ;; esac
     [ ! -e "${arguments[0]}" ] || die "${arguments[0]} exists already"
 elif [ "$COMMAND" = restore ]; then
-    if [ ${#arguments[@]} != 1 ] || [ ! -r "${arguments[0]}" ]; then die "restore takes a file that backup made"; fi
+    if [ ${#arguments[@]} != 1 ] || [ ! -f "${arguments[0]}" ] || [ ! -r "${arguments[0]}" ]; then die "restore takes a file that backup made"; fi
 elif [ "$COMMAND" != up ] && [ ${#arguments[@]} -gt 0 ]; then
     for service in "${arguments[@]}"; do
         case $COMMAND$service in logs-f | logs--all) continue ;; esac
@@ -154,10 +155,23 @@ case $COMMAND in
     backup)
         file=${arguments[0]}
         # Under another name until it is whole.
-        ( umask 077; "${WAY}_dump" "${arguments[@]:1}" >"$file.part" ) || { rm -f "$file.part"; die "no backup was made"; }
-        mv "$file.part" "$file"
+        part=$(mktemp "$file.XXXXXX") || die "no file can be made beside $file"
+        trap 'rm -f "$part"' EXIT
+        "${WAY}_dump" "${arguments[@]:1}" >"$part" || die "no backup was made"
+        [ "$(head -c 5 "$part")" = PGDMP ] || die "no backup was made: restore reads pg_dump's custom format only"
+        mv "$part" "$file"
         say "$file: $(wc -c <"$file") bytes" ;;
-    restore) "${WAY}_restore" "${arguments[0]}" && say "Restored from ${arguments[0]}." ;;
+    restore)
+        RESTORED=1 RESTORE_SQL=$DATA/restore.sql
+        # All or nothing, and everything: a table that the backup does not have must go too, or the migration that makes it could not
+        # run again. Who holds a lock on a table for long is not waited for.
+        RESTORE_OPTIONS=(-X -q -v ON_ERROR_STOP=1 --single-transaction
+            -c "set lock_timeout = '10s'" -c 'drop schema public cascade' -c 'create schema public' -c 'grant usage on schema public to public' -f -)
+        trap 'rm -f "$RESTORE_SQL"' EXIT
+        ( umask 077; : >"$RESTORE_SQL" )
+        "${WAY}_restore" "${arguments[0]}"
+        [ "$RESTORED" = 1 ] || die "the database is as it was before"
+        say "Restored from ${arguments[0]}." ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
         "${WAY}_shell" "${arguments[@]}" ;;

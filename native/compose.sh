@@ -178,13 +178,15 @@ docker_dump() {
     # shellcheck disable=SC2016 # for the shell in the container
     compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -h 127.0.0.1 -U postgres -Fc "$@" tandem' pg_dump "$@"
 }
+docker_read_dump() { compose exec -T postgres pg_restore --no-owner -f - >"$RESTORE_SQL"; }
 # What is in Redis is of another time than the restored database: it must be gone before anybody reads.
 docker_restore() { # FILE
+    step 'reading the file' docker_read_dump <"$1"
     # shellcheck disable=SC2046 # one word a replica
     step 'stopping the replicas' compose stop nginx $(backends)
     # shellcheck disable=SC2016 # for the shell in the container
-    (step 'restoring the database' compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_restore -h 127.0.0.1 -U postgres -d tandem \
-        --clean --if-exists --no-owner --single-transaction' <"$1") || { docker_converge; die "the database is as it was before"; }
+    (step 'restoring the database' compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U postgres -d tandem "$@"' psql "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") ||
+        RESTORED=0
     step 'emptying Redis' compose restart redis
     docker_converge
 }

@@ -312,7 +312,7 @@ EOF
 nginx_config() {
     local i names template=$ROOT/nginx/nginx.conf.template primary='' backup='' slots
     slots=$(native_slots)
-    tls_nginx "$HTTP_PORT" "$HTTPS_PORT" "$TLS_FOLDER" "$(nginx -v 2>&1 | grep -Eq '/1\.(25\.[1-9]|2[6-9]|[3-9][0-9])' && echo directive || echo listen)"
+    tls_nginx "$HTTP_PORT" "$HTTPS_PORT" . "$(nginx -v 2>&1 | grep -Eq '/1\.(25\.[1-9]|2[6-9]|[3-9][0-9])' && echo directive || echo listen)"
     # shellcheck disable=SC2016 # envsubst is to see these names and no others: $request_id and the like are Nginx's
     names=$(grep -o '\${[A-Z_]*}' "$template" | sort -u)
     for ((i = 1; i <= slots; i++)); do
@@ -325,18 +325,21 @@ nginx_config() {
         LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \
         envsubst "$names" <"$template"
 }
-native_nginx_files() { cat "$SERVICES/nginx/nginx.conf" "$SERVICES/nginx/routes.conf" "$TLS_FOLDER/cert.pem" 2>/dev/null || true; }
+native_nginx_files() { cat "$SERVICES/nginx/nginx.conf" "$SERVICES/nginx/routes.conf" "$SERVICES/nginx/cert.pem" 2>/dev/null || true; }
 native_nginx() {
     local folder=$SERVICES/nginx before
-    before=$(native_nginx_files | checksum) || true
+    before=$(cat "$DATA/nginx.loaded" 2>/dev/null) || true
     cp "$ROOT/nginx/routes.conf" "$folder/routes.conf"
     nginx_config >"$folder/nginx.conf"
     chmod 644 "$folder/nginx.conf" "$folder/routes.conf"
+    rm -f "$folder/cert.pem" "$folder/key.pem"
+    [ "$TLS" = off ] || install -m 600 "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem" "$folder/"
     nginx -t -q -e stderr -p "$folder/" -c "$folder/nginx.conf" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
     if ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(native_nginx_files | checksum)" ]; then
         ctl signal HUP nginx >/dev/null
     fi
     native_converge nginx
+    native_nginx_files | checksum >"$DATA/nginx.loaded"
 }
 
 native_monitoring() {
@@ -475,10 +478,11 @@ native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-sour
 native_dump() { PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/pg_dump" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -Fc "$@" tandem; }
 # What is in Redis is of another time than the restored database: it must be gone before anybody reads.
 native_restore() { # FILE
+    step 'reading the file' "$PG_BIN/pg_restore" --no-owner -f "$RESTORE_SQL" "$1"
     # shellcheck disable=SC2046 # one word a replica
     ctl stop nginx $(backends) >/dev/null || true
-    (PGPASSWORD=$POSTGRES_PASSWORD step 'restoring the database' "$PG_BIN/pg_restore" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -d tandem \
-        --clean --if-exists --no-owner --single-transaction "$1") || { native_apply; die "the database is as it was before"; }
+    (PGPASSWORD=$POSTGRES_PASSWORD step 'restoring the database' "$PG_BIN/psql" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -d tandem "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") ||
+        RESTORED=0
     ctl restart redis >/dev/null
     native_apply
 }

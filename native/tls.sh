@@ -3,13 +3,13 @@
 TLS_FOLDER=$DATA/tls
 
 tls_prepare() {
-    local from_cert=$TLS_CERT from_key=$TLS_KEY
+    local from_cert=$TLS_CERT from_key=$TLS_KEY of_cert of_key
     [ "$TLS" = on ] || return 0
     ( umask 077; mkdir -p "$TLS_FOLDER" )
+    command -v openssl >/dev/null || install_packages openssl || die "TLS=on needs openssl"
     if [ -z "$from_cert$from_key" ]; then
         from_cert=$TLS_FOLDER/self-signed.pem from_key=$TLS_FOLDER/self-signed.key
         if [ ! -e "$from_key" ] || ! openssl x509 -in "$from_cert" -noout -checkend 86400 >/dev/null 2>&1; then
-            command -v openssl >/dev/null || install_packages openssl || die "TLS=on needs openssl to make a certificate, or your own in TLS_CERT and TLS_KEY (.env)"
             (umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 397 -subj /CN=localhost \
                 -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$from_key" -out "$from_cert") 2>"$DATA/logs/start.log" || die "no certificate: see $DATA/logs/start.log"
             say "Made a self-signed certificate for localhost; clients have to be told to trust it (curl --cacert ${from_cert#"$ROOT"/})."
@@ -17,7 +17,9 @@ tls_prepare() {
     fi
     [ -r "$from_cert" ] || die "TLS_CERT=$from_cert cannot be read"
     [ -r "$from_key" ] || die "TLS_KEY=$from_key cannot be read"
-    [ "$(openssl x509 -in "$from_cert" -noout -pubkey 2>/dev/null)" = "$(openssl pkey -in "$from_key" -pubout 2>/dev/null)" ] || die "the key in TLS_KEY is not that of the certificate in TLS_CERT"
+    of_cert=$(openssl x509 -in "$from_cert" -noout -pubkey 2>/dev/null) || die "TLS_CERT=$from_cert is no certificate in PEM"
+    of_key=$(openssl pkey -in "$from_key" -pubout 2>/dev/null) || die "TLS_KEY=$from_key is no key in PEM, or has a passphrase"
+    [ "$of_cert" = "$of_key" ] || die "the key in TLS_KEY is not that of the certificate in TLS_CERT"
     # Readable for Nginx in a container, which is another user; the folder is this user's alone.
     cp "$from_cert" "$TLS_FOLDER/cert.pem" && cp "$from_key" "$TLS_FOLDER/key.pem"
     chmod 644 "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem"

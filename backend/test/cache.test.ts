@@ -230,7 +230,7 @@ describe('on a Redis of its own', () => {
   const startCache = async () => {
     const [{ deps }] = api.replicas;
     const silent = pino({ level: 'silent' });
-    const gate = { epoch: () => '0', mayPass: async () => false, async close() {} };
+    const gate = { epoch: () => '0', mayPass: async () => false, close: async () => false };
     cache = createCache({ redis, control: deps.control, gate, metrics: deps.metrics, logger: silent });
     await cache.start();
   };

@@ -118,7 +118,9 @@ describe('with an Idempotency-Key', () => {
     await api.db.transaction().execute(async (trx) => {
       const row = { name: `client:${title}`, request: null, outcome: '{}' };
       await trx.insertInto('write_outcomes').values(row).execute();
-      expectProblem(await post(0, '/items', { title }, key), 409);
+      const refused = await post(0, '/items', { title }, key);
+      expectProblem(refused, 409);
+      expect(refused.headers['retry-after']).toBe('2');
       waiting = post(1, '/items', { title }, key).then((response) => response);
       await sleep(500);
       await sql`delete from write_outcomes where name = ${row.name}`.execute(trx);
@@ -175,6 +177,13 @@ describe('a second attempt of Nginx', () => {
       await api.db.deleteFrom('items').where('title', '=', title).execute();
     }
   });
+});
+
+test('Without Nginx every request is another, whatever a client calls it', async () => {
+  const titles = [newKey(), newKey()];
+  for (const title of titles) {
+    expect((await post(0, '/items', { title }, { 'X-Request-ID': 'the same' })).body.title).toBe(title);
+  }
 });
 
 describe('when the answer to COMMIT is lost', () => {

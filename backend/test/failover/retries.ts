@@ -28,7 +28,7 @@ export async function runRetries(url: string, writes: number): Promise<{ problem
       try {
         const reply = await client.send('POST', '/items', { title: `${run}-${n}` }, headers, cut?.signal);
         if (wasReplayed(reply)) counts.replayed++;
-        if (reply.status !== 503 && reply.status !== 504) return reply;
+        if (reply.status < 500 && !reply.headers['retry-after']) return reply;
         counts.unavailable++;
         await sleep(100);
       } catch {

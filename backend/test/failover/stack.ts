@@ -38,7 +38,7 @@ export interface Stack {
 function withoutKeys(): string {
   const folder = copyOfCode();
   const file = path.join(folder, 'src/platform/http/write.ts');
-  const [from, to] = ["request.get('x-attempt-key') ?? requestId", 'Math.random()'];
+  const [from, to] = ["request.get('x-attempt-key') ?? randomUUID()", 'Math.random()'];
   const text = readFileSync(file, 'utf8');
   if (text.split(from).length !== 2) throw new Error(`write.ts does not have exactly once: ${from}`);
   writeFileSync(file, text.replace(from, to));

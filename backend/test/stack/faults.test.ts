@@ -94,7 +94,8 @@ test('When a frozen connection gives up on a write, then no later write is ackno
     );
   signal('SIGSTOP');
   try {
-    expect((await write('PUT', '/kv', { key: 'frozen', value: 'v' })).status).toBe(504);
+    // 503 if another connection could make sure that it will not happen.
+    expect([503, 504]).toContain((await write('PUT', '/kv', { key: 'frozen', value: 'v' })).status);
     const created = write('POST', '/items', { title: 'acknowledged' });
     await sleep(500);
     signal('SIGCONT');

@@ -1,8 +1,9 @@
 /** What docs/operations.md tells people to do to a running stack, in the native way: no request may fail meanwhile. */
-import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type PeerCertificate } from 'node:tls';
 import { Client } from 'pg';
 import { type Clone, makeClone } from '../support/clone.ts';
 import { until } from '../support/servers.ts';
@@ -132,6 +133,64 @@ test('When the database is backed up under load, dropped and restored, then it i
   expect(await answering(4)).toBe(2);
   expect((await sendJson('POST', `${clone.url}/items`, { title: 'after' })).status).toBe(201);
 
+  // Of a release that did not have the newest table yet: what is missing is migrated.
+  const older = path.join(clone.folder, 'older.backup');
+  const change = await connectTo();
+  await change.query("drop table write_outcomes; delete from kysely_migration where name like '0007%'");
+  await change.end();
+  clone.script('start.sh', 'backup', older);
+  clone.script('start.sh', 'restore', file);
+  clone.script('start.sh', 'restore', older);
+  expect((await sendJson('POST', `${clone.url}/items`, { title: 'again' })).status).toBe(201);
+
+  // One that is cut off changes nothing.
+  writeFileSync(older, readFileSync(file).subarray(0, 20_000));
+  expect(() => clone.script('start.sh', 'restore', older)).toThrow(/reading the file: failed/);
+  expect((await json(await fetch(`${clone.url}/items`)))[0].title).toBe('again');
   rmSync(file);
   expect(() => clone.script('start.sh', 'restore', file)).toThrow(/a file that backup made/);
 }, 300_000);
+
+/** What Nginx shows. */
+const certificate = (port: string) =>
+  new Promise<PeerCertificate>((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: Number(port), rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate());
+      socket.end();
+    });
+    socket.on('error', reject);
+  });
+
+test('With TLS=on HTTPS serves, HTTP redirects with the method, and a renewed certificate is taken over', async () => {
+  const { environment } = clone;
+  const port = `${Number(environment.HTTP_PORT) + 5}`;
+  clone.environment = { ...environment, TLS: 'on', HTTPS_PORT: port };
+  expect(clone.script('start.sh')).toMatch(new RegExp(`self-signed certificate.*API +https://localhost:${port}`, 's'));
+  expect((await certificate(port)).subject.CN).toBe('localhost');
+  const redirected = await fetch(`${clone.url}/items?limit=1`, { method: 'POST', redirect: 'manual' });
+  expect([redirected.status, redirected.headers.get('location')]).toEqual([
+    308,
+    `https://127.0.0.1:${port}/items?limit=1`,
+  ]);
+
+  const [cert, key] = ['cert', 'key'].map((name) => path.join(clone.folder, `${name}.pem`)) as [string, string];
+  clone.environment = { ...clone.environment, TLS_CERT: cert, TLS_KEY: key };
+  const make = (name: string) =>
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-keyout', key, '-out', cert],
+      {
+        stdio: 'ignore',
+      },
+    );
+  for (const name of ['first', 'renewed']) {
+    make(name);
+    clone.script('start.sh');
+    await until(`the ${name} certificate`, async () => (await certificate(port)).subject.CN === name);
+  }
+  writeFileSync(key, 'no key');
+  expect(() => clone.script('start.sh')).toThrow(/TLS_KEY=.* is no key/);
+  clone.environment = environment;
+  clone.script('start.sh');
+  expect((await fetch(`${clone.url}/ping`)).status).toBe(200);
+}, 120_000);

@@ -18,7 +18,11 @@ interface Fault {
 const only = (...kinds: Fault['kind'][]) => ({ is: Joi.valid(...kinds), otherwise: Joi.forbidden() });
 const fault = Joi.object<Fault>({
   kind: Joi.valid('none', 'slow', 'failing', 'hung').required().example('slow'),
-  ms: Joi.number().integer().min(1).max(60_000).when('kind', only('slow')),
+  ms: Joi.number()
+    .integer()
+    .min(1)
+    .max(60_000)
+    .when('kind', { ...only('slow'), then: Joi.number().default(1_000) }),
   path: Joi.string().pattern(/^\//).max(100).when('kind', only('slow', 'failing')),
 });
 
@@ -33,7 +37,7 @@ export function createFaults({ logger }: Deps) {
     const { kind, ms, path = '/' } = current;
     if (kind === 'none' || !request.path.startsWith(path)) return next();
     if (kind === 'failing') return void request.socket.destroy(); // as a replica that crashes: no answer at all
-    await sleep(ms ?? 1_000);
+    await sleep(ms as number);
     if (!response.destroyed) next();
   };
 

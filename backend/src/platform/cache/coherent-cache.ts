@@ -23,8 +23,8 @@ export interface Gate {
   epoch(): string | undefined;
   /** Whether a transaction that has its xid, and could not announce itself, may commit; asked within it. */
   mayPass(trx: Transaction<Database>): Promise<boolean>;
-  /** Prepares for a second attempt: afterwards the write may pass, or may be announced, or neither. May take seconds. */
-  close(): Promise<void>;
+  /** Prepares for a second attempt, which may take seconds. @returns whether the write may pass then; else it must be announced */
+  close(): Promise<boolean>;
 }
 
 /** Of the leases of a tag, together. A load that takes longer is not stored; a reader that died keeps others out for so long. */
@@ -37,6 +37,8 @@ const MAX_PAYLOAD_BYTES = 256 * 1024;
 /** Of one tag, which then begins anew: a client that asks for ever new pages must neither fill Redis nor keep others out. */
 const MAX_FIELDS = 1_000;
 const START_MS = 1_000;
+/** Longer than the breaker is open. */
+const SECOND_TRY_MS = 600;
 /** The field of a tag that has one answer only. */
 const ITEM = '.';
 /** Keys that one step of a clearing looks at: Redis serves nobody else meanwhile. */
@@ -220,7 +222,8 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
         if (!(error instanceof NotAnnounced)) throw error;
       }
       // Without a transaction: what is waited for here must not hold rows or a connection.
-      await gate.close();
+      // Another replica reaches Redis: this one may have met a hiccup, after which the breaker lets nobody through for a moment.
+      if (!(await gate.close())) await sleep(SECOND_TRY_MS);
       try {
         return await attempt(db, work);
       } catch (error) {

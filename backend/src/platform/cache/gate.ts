@@ -147,9 +147,10 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
       const { epoch, open } = await shut();
       // Open: another replica reaches Redis, and this one may too by now; if not, the write is the other's.
       while (!open && !isOver(epoch)) {
-        if (closed.epoch !== epoch || now() < permit.until) return; // opened again meanwhile
+        if (closed.epoch !== epoch || now() < permit.until) return false; // opened again meanwhile
         await sleep(POLL_MS);
       }
+      return !open;
     },
 
     beat,

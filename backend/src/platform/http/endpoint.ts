@@ -76,7 +76,7 @@ function endpoint(route: Route, write: Write, options: MountOptions): RequestHan
     const isCurrent = !isWrite && route.conditional ? readIfNoneMatch(request.headers) : () => false;
     if (body) input.body = check('body', body, request.body);
     const answer = route.write
-      ? await write(readNames(request, response.locals.requestId), (trx) => route.write(input as never, trx))
+      ? await write(readNames(request), (trx) => route.write(input as never, trx))
       : await route.handle(input as never);
     if (options.checkReplies) checkReply(route, answer);
     send(request, response, answer, isCurrent);

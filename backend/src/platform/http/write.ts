@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request } from 'express';
 import { DatabaseError } from 'pg';
@@ -12,7 +12,7 @@ import {
 } from '../database/write-outcomes.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { Deps } from '../deps.ts';
-import { HttpError, toHttpError } from './errors.ts';
+import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
 import type { Answer, Written } from './route.ts';
 
 /** What is kept of a write: its answer, or why there was none. Refused: it did not happen, and an attempt that is late must not do it. */
@@ -37,8 +37,9 @@ const EXPIRY_MS = 60_000;
  * request; a client cannot choose it. Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) may be quoted or not.
  * @throws HttpError 400
  */
-export function readNames(request: Request, requestId: string): WriteNames {
-  const attempt = { name: `attempt:${request.get('x-attempt-key') ?? requestId}`, request: null };
+export function readNames(request: Request): WriteNames {
+  // Without Nginx there is one attempt only. Not the request's id, which a client chooses, and may choose twice.
+  const attempt = { name: `attempt:${request.get('x-attempt-key') ?? randomUUID()}`, request: null };
   const header = request.get('idempotency-key');
   if (header === undefined) return { attempt };
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
@@ -88,7 +89,7 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
     if (client && client.request !== names.client?.request) {
       throw new HttpError(422, 'this Idempotency-Key came with another request');
     }
-    const outcome = (attempt ?? client)?.outcome as Outcome | undefined;
+    const outcome = (client ?? attempt)?.outcome as Outcome | undefined;
     if (!outcome || 'refused' in outcome) throw new HttpError(503, 'this write was given up; nothing was written');
     metrics.writeReplays.inc({ scope: attempt ? 'attempt' : 'client' });
     const headers = { 'Idempotent-Replayed': 'true' };
@@ -103,7 +104,6 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
    */
   async function settle(names: WriteNames, error: unknown): Promise<Answer> {
     const problem = toHttpError(error);
-    if (problem.status === 500) throw error;
     const isFinal = problem.status < 500 && !(problem instanceof StillRunning);
     const { status, message, errors, headers } = problem;
     try {
@@ -143,7 +143,7 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
 
 class StillRunning extends HttpError {
   constructor() {
-    super(409, 'a request with this Idempotency-Key is still running');
+    super(409, 'a request with this Idempotency-Key is still running', { headers: { 'Retry-After': RETRY_AFTER } });
   }
 }
 

@@ -164,6 +164,7 @@ const problem = (status: number, description: string, more: (keyof typeof HEADER
 const PROBLEM_HEADERS: Readonly<Record<number, (keyof typeof HEADERS)[]>> = {
   304: ['ETag', 'X-Cache'],
   401: ['WWW-Authenticate'],
+  409: ['Retry-After'],
   429: ['Retry-After'],
   503: ['Retry-After'],
 };
