@@ -20,6 +20,7 @@ answers() {
 }
 
 while sleep "$INTERVAL"; do
+    kill -0 $PPID 2>/dev/null || exit 0 # supervisord was killed
     for replica; do
         name=${replica%%=*}
         if answers "${replica#*=}"; then
