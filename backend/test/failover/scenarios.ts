@@ -69,7 +69,6 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   },
   hang: {
     what: 'one replica stopped (SIGSTOP) for 9 s',
-    replays: true,
     async run(stack, times) {
       for (let n = 0; n < times; n++) {
         const replica = stack.replicas[n % 2];

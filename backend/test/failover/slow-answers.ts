@@ -4,7 +4,7 @@
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
 
-const MAX_MS = 200;
+const MAX_MS = 400;
 const { end } = ServerResponse.prototype as unknown as { end(...args: unknown[]): unknown };
 Object.assign(ServerResponse.prototype, {
   end(this: ServerResponse & { req: IncomingMessage }, ...args: unknown[]) {
