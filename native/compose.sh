@@ -184,9 +184,7 @@ docker_restore() { # FILE
     step 'reading the file' docker_read_dump <"$1"
     # shellcheck disable=SC2046 # one word a replica
     step 'stopping the replicas' compose stop nginx $(backends)
-    # shellcheck disable=SC2016 # for the shell in the container
-    (step 'restoring the database' compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U postgres -d tandem "$@"' psql "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") ||
-        RESTORED=0
+    (step 'restoring the database' docker_shell postgres "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") || RESTORED=0
     step 'emptying Redis' compose restart redis
     docker_converge
 }

@@ -481,8 +481,7 @@ native_restore() { # FILE
     step 'reading the file' "$PG_BIN/pg_restore" --no-owner -f "$RESTORE_SQL" "$1"
     # shellcheck disable=SC2046 # one word a replica
     ctl stop nginx $(backends) >/dev/null || true
-    (PGPASSWORD=$POSTGRES_PASSWORD step 'restoring the database' "$PG_BIN/psql" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -d tandem "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") ||
-        RESTORED=0
+    (step 'restoring the database' native_shell postgres "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") || RESTORED=0
     ctl restart redis >/dev/null
     native_apply
 }
