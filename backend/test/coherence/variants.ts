@@ -1,7 +1,7 @@
 /** The cache, broken on purpose: each variant lacks one rule of the protocol, and the suite must notice it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { copyOfCode } from '../support/stack.ts';
+import { changeCode, copyOfCode } from '../support/stack.ts';
 
 const backend = path.join(import.meta.dirname, '../..');
 /** The code as it is. */
@@ -165,13 +165,7 @@ export function makeVariant(name: string): string {
   if (!variant) throw new Error(`no variant ${name}: there are ${Object.keys(variants).join(', ')}`);
   const source = path.join(copyOfCode(), 'src');
   for (const [file, changes] of Object.entries(variant.changes)) {
-    const name = path.join(source, 'platform/cache', file);
-    let text = readFileSync(name, 'utf8');
-    for (const [from, to] of changes) {
-      if (text.split(from).length !== 2) throw new Error(`${file} does not have exactly once: ${from}`);
-      text = text.replace(from, () => to);
-    }
-    writeFileSync(name, text);
+    changeCode(path.join(source, 'platform/cache', file), changes);
   }
   if (name === 'cache-aside') {
     const text = readFileSync(path.join(import.meta.dirname, 'cache-aside.ts'), 'utf8')

@@ -94,7 +94,6 @@ export async function runLoad({ url, perSecond, started, until }: Plan): Promise
       const reply = await client.send(method, path, body, key ? { 'Idempotency-Key': key } : {});
       report.durations.push(performance.now() - began);
       if (wasReplayed(reply)) report.replays++;
-
       if (reply.status < 300) return reply;
       const { detail } = JSON.parse(reply.text) as { detail: string };
       return note(`${method} ${reply.status} ${detail}`);
@@ -110,7 +109,7 @@ export async function runLoad({ url, perSecond, started, until }: Plan): Promise
       return;
     }
     const value = `${run}-${n}`;
-    const key = n % 2 === 0 ? value : undefined;
+    const key = n % 8 < 4 ? value : undefined; // of each kind of write every other one
     switch (n % 4) {
       case 0:
         if (await ask('POST', '/items', { title: value }, key)) acknowledged.items.add(value);
@@ -167,12 +166,17 @@ export async function runLoad({ url, perSecond, started, until }: Plan): Promise
   return report;
 }
 
+/** In whole milliseconds. */
+export function quantile(durations: readonly number[], q: number): number {
+  const sorted = durations.toSorted((a, b) => a - b);
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0);
+}
+
 export function describe(report: Report): string {
-  const sorted = report.durations.toSorted((a, b) => a - b);
-  const quantile = (q: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0);
+  const ms = (q: number) => quantile(report.durations, q);
   return (
     `${report.requests} requests: ${failed(report)} failed, ${report.duplicated} duplicated, ${report.lost} lost, ${report.replays} replays; ` +
-    `p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, slowest ${quantile(1)} ms` +
+    `p50 ${ms(0.5)} ms, p99 ${ms(0.99)} ms, slowest ${ms(1)} ms` +
     [...report.failures]
       .slice(0, MAX_KINDS)
       .map(([what, n]) => `\n      ${n} x ${what}`)

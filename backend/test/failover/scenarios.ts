@@ -44,8 +44,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     replays: true,
     async run(stack, times) {
       for (let n = 0; n < 6 * times; n++) {
-        await stack.end(n % 2, 'SIGKILL');
-        await stack.start(n % 2);
+        await stack.replace(n % 2, 'SIGKILL');
         await sleep(2_000);
       }
       return undefined;
@@ -56,8 +55,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     async run(stack, times) {
       const codes: (number | null)[] = [];
       for (let n = 0; n < 6 * times; n++) {
-        codes.push(await stack.end(n % 2, 'SIGTERM'));
-        await stack.start(n % 2);
+        codes.push(await stack.replace(n % 2, 'SIGTERM'));
         await sleep(REST_MS);
       }
       expect(
@@ -186,8 +184,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
       let over = false;
       const killing = (async () => {
         for (let n = 0; !over; n++) {
-          await stack.end(n % 2, 'SIGKILL');
-          await stack.start(n % 2);
+          await stack.replace(n % 2, 'SIGKILL');
           await sleep(2_000);
         }
       })();

@@ -1,7 +1,7 @@
 /** Clients that are slow on purpose, or cannot help it: they send a header or a body, or read an answer, a few bytes at a time. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient } from './load.ts';
+import { createClient, quantile } from './load.ts';
 
 type Kind = 'header' | 'body' | 'reader';
 const KINDS: readonly Kind[] = ['header', 'body', 'reader'];
@@ -51,7 +51,7 @@ export function openSlow(port: number, count: number) {
 }
 
 /** What an honest client sees meanwhile. @returns its failures, and how long 99 % of its answers took at most, in milliseconds */
-export async function honest(url: string, ms: number): Promise<{ failures: number; p99: number; requests: number }> {
+export async function honest(url: string, ms: number): Promise<{ failures: number; p99: number }> {
   const client = createClient(url);
   const durations: number[] = [];
   let failures = 0;
@@ -75,6 +75,5 @@ export async function honest(url: string, ms: number): Promise<{ failures: numbe
   }
   await Promise.all(asked);
   client.close();
-  const sorted = durations.toSorted((a, b) => a - b);
-  return { failures, requests: asked.length, p99: Math.round(sorted[Math.floor(sorted.length * 0.99)] ?? 0) };
+  return { failures, p99: quantile(durations, 0.99) };
 }

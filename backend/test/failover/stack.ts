@@ -1,5 +1,5 @@
 /** Replicas behind Nginx with more places than replicas, to be killed, stopped, added and taken away. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   freePort,
@@ -11,7 +11,7 @@ import {
   startPostgres,
   startRedis,
 } from '../support/servers.ts';
-import { copyOfCode, launchReplica, type Replica, runMigrations, startReplica } from '../support/stack.ts';
+import { changeCode, copyOfCode, launchReplica, type Replica, runMigrations, startReplica } from '../support/stack.ts';
 
 const SLOTS = 4;
 const SLOW_ANSWERS = path.join(import.meta.dirname, 'slow-answers.ts');
@@ -31,17 +31,16 @@ export interface Stack {
   launch(slot: number, folder: string): Promise<Replica>;
   /** Ends it with this signal, and waits. @returns its exit code */
   end(slot: number, signal: NodeJS.Signals): Promise<number | null>;
+  /** Ends it, and starts another in its place. @returns the exit code of the first */
+  replace(slot: number, signal: NodeJS.Signals): Promise<number | null>;
   stop(): Promise<void>;
 }
 
 /** In which no write is recognized when it comes again. */
 function withoutKeys(): string {
   const folder = copyOfCode();
-  const file = path.join(folder, 'src/platform/http/write.ts');
-  const [from, to] = ["request.get('x-attempt-key') ?? randomUUID()", 'Math.random()'];
-  const text = readFileSync(file, 'utf8');
-  if (text.split(from).length !== 2) throw new Error(`write.ts does not have exactly once: ${from}`);
-  writeFileSync(file, text.replace(from, to));
+  const names = ["request.get('x-attempt-key') ?? randomUUID()", 'Math.random()'] as const;
+  changeCode(path.join(folder, 'src/platform/http/write.ts'), [names]);
   return folder;
 }
 
@@ -93,6 +92,15 @@ export async function startStack({
     replicas[slot] = replica;
     return replica;
   };
+  async function end(slot: number, signal: NodeJS.Signals): Promise<number | null> {
+    const replica = replicas[slot];
+    if (!replica) throw new Error(`nobody runs in slot ${slot}`);
+    replicas[slot] = undefined;
+    replica.signal(signal);
+    const code = await replica.exited;
+    await replica.stop();
+    return code;
+  }
   await Promise.all([put(0, startReplica), put(1, startReplica)]);
   return {
     url: `http://127.0.0.1:${server.port}`,
@@ -101,13 +109,10 @@ export async function startStack({
     replicas,
     start: (slot) => put(slot, startReplica),
     launch: (slot, folder) => put(slot, launchReplica, folder),
-    async end(slot, signal) {
-      const replica = replicas[slot];
-      if (!replica) throw new Error(`nobody runs in slot ${slot}`);
-      replicas[slot] = undefined;
-      replica.signal(signal);
-      const code = await replica.exited;
-      await replica.stop();
+    end,
+    async replace(slot, signal) {
+      const code = await end(slot, signal);
+      await put(slot, startReplica);
       return code;
     },
     async stop() {

@@ -1,6 +1,6 @@
 /** The whole system as processes of their own: PostgreSQL, Redis, replicas and Nginx, as start.sh runs them. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, symlinkSync } from 'node:fs';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   freePort,
@@ -62,6 +62,16 @@ export function copyOfCode(): string {
   cpSync(path.join(backend, 'package.json'), path.join(folder, 'package.json'));
   symlinkSync(path.join(backend, 'node_modules'), path.join(folder, 'node_modules'));
   return folder;
+}
+
+/** Changes a file of such a copy. @throws when it does not have one of the texts exactly once */
+export function changeCode(file: string, changes: readonly (readonly [from: string, to: string])[]): void {
+  let text = readFileSync(file, 'utf8');
+  for (const [from, to] of changes) {
+    if (text.split(from).length !== 2) throw new Error(`${path.basename(file)} does not have exactly once: ${from}`);
+    text = text.replace(from, () => to);
+  }
+  writeFileSync(file, text);
 }
 
 export interface Program {
