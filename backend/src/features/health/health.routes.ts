@@ -32,6 +32,7 @@ async function answers(attempt: () => Promise<unknown>): Promise<boolean> {
 
 /** What a client may ask about the system. `endpoints` is everything that the API serves. */
 export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => readonly Route[]) {
+  const host = hostname(); // asks the kernel, which took a tenth of a ping
   return routes('Operations', [
     route({
       method: 'get',
@@ -74,7 +75,7 @@ export function healthRoutes({ db, redis, instance }: Deps, endpoints: () => rea
           }),
         },
       },
-      handle: () => ({ status: 200, body: { message: `pong from ${instance}`, host: hostname(), instance } }),
+      handle: () => ({ status: 200, body: { message: `pong from ${instance}`, host, instance } }),
     }),
     route({
       method: 'get',
