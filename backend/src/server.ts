@@ -1,7 +1,6 @@
 /** The process: configuration, clients, app, listeners, signals. The only file with side effects, besides migrate.ts. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Express } from 'express';
 import { createApps } from './app.ts';
 import { loadConfig } from './config.ts';
 import { noCache } from './platform/cache/cache.ts';
@@ -40,6 +39,7 @@ const db = createDatabase({
   applicationName: instance,
   logger,
   metrics,
+  writesInTransactions: true,
 });
 const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger) : null;
 // Connections of the cache's own: its questions to PostgreSQL must not wait behind the requests'.
@@ -53,9 +53,13 @@ const gate = redis && createGate({ redis, control, instance, metrics, logger });
 const cache = redis && gate ? createCache({ redis, control, gate, metrics, logger }) : noCache;
 const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
-const apps = createApps(deps, lifecycle, { adminToken: config.ADMIN_TOKEN, faults: config.FAULTS === 'on' });
+const apps = createApps(deps, lifecycle, {
+  adminToken: config.ADMIN_TOKEN,
+  faults: config.FAULTS === 'on',
+  traced: Boolean(config.OTEL_EXPORTER_OTLP_ENDPOINT),
+});
 
-function listen(app: Express, port: number, host: string): Promise<Server> {
+function listen(app: RequestListener, port: number, host: string): Promise<Server> {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
   server.on('clientError', answerClientError);
   return new Promise((resolve, reject) => {

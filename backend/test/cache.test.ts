@@ -17,12 +17,8 @@ const cacheOf = (replica: 0 | 1) => api.replicas[replica].deps.cache;
 const keyOf = async (kind: 'v' | 'l' | 'w', tag: string) => `${await api.namespace()}${kind}:${tag}`;
 /** A write that changes the answers of these tags. */
 const touch = (tags: readonly string[]) => async (trx: WriteTransaction) => {
-  const row = await trx
-    .insertInto('items')
-    .values({ title: 'written' })
-    .returning(['id', sql<string>`pg_current_xact_id()::text`.as('xid')])
-    .executeTakeFirstOrThrow();
-  return { value: row.id, tags, xid: row.xid };
+  const row = await trx.insertInto('items').values({ title: 'written' }).returning('id').executeTakeFirstOrThrow();
+  return { value: row.id, tags };
 };
 /** Redis has answered everything that was sent on this connection, fills included. */
 const settled = (replica: 0 | 1) => api.replicas[replica].deps.redis?.ping();

@@ -18,8 +18,8 @@ const CACHE = 'coherent-cache.ts';
 const DROP = "redis.call('UNLINK', KEYS[i], KEYS[i + 1])";
 const MARK = "redis.call('SADD', KEYS[i + 2], ARGV[1])";
 const CLOSED = "if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end";
-const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change))) {';
-const WORK = 'const change = await work(trx as WriteTransaction);';
+const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change.tags, await asked))) {';
+const XID = 'const asked = xidOf(trx);';
 const WAIT = 'while (!(await everyEarlierIsOver(xid)))';
 
 /** Names as in the model (-DM_…) of which this protocol is the implementation, where the model has them. */
@@ -38,7 +38,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     changes: {
       [CACHE]: [
         [ANNOUNCE, 'if (false as boolean) {'],
-        ['if (marker) end(marker);', 'await announce(result);\n      if (marker) end(marker);'],
+        ['if (marker) end(marker);', "await announce(result.tags, '3');\n      if (marker) end(marker);"],
       ],
     },
   },
@@ -97,7 +97,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a write announces itself before PostgreSQL knows it as running',
     changes: {
       [CACHE]: [
-        [WORK, `await announce({ xid: '3', tags: ['kv:x'] } as never);\n        ${WORK}`],
+        [XID, `await announce(['kv:x'], '3');\n        ${XID}`],
         [ANNOUNCE, 'if (false as boolean) {'],
       ],
     },
@@ -148,7 +148,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a write asks the gate before PostgreSQL knows it as running',
     changes: {
       [CACHE]: [
-        [WORK, `const early = await gate.mayPass(trx);\n        ${WORK}`],
+        [XID, `const early = await gate.mayPass(trx);\n        ${XID}`],
         ['if (!(await gate.mayPass(trx)))', 'if (!early)'],
       ],
     },

@@ -100,7 +100,7 @@ function createReplica(instance: string, database: string): TestReplica {
   const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
   const url = databaseUrl(database);
   const options = { url, applicationName: instance, logger, connectionTimeout: PATIENCE_MS };
-  const db = createDatabase({ ...options, poolMax: 10, metrics });
+  const db = createDatabase({ ...options, poolMax: 10, metrics, writesInTransactions: true });
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
   const cache = checked(createCache({ redis, control, gate, metrics, logger }));

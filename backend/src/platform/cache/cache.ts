@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { AbortedTransactionError, type Kysely } from 'kysely';
 import type { Database } from '../database/schema.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import { HttpError } from '../http/errors.ts';
@@ -17,8 +17,8 @@ export interface Change<T> {
   readonly value: T;
   /** The tags of all answers that it changes; none: it need not be announced. */
   readonly tags: readonly string[];
-  /** The number of its transaction (xid8), which PostgreSQL therefore knows as running. */
-  readonly xid: string;
+  /** The last statement of the transaction: it goes with COMMIT, in one packet. Should it fail, nothing is committed. */
+  readonly last?: () => Promise<unknown>;
 }
 
 export interface Cache {
@@ -50,16 +50,34 @@ export interface Cache {
 
 export const noRedis = () => new HttpError(503, 'this replica runs without Redis');
 
+/** Runs `work` in a transaction and commits it. @throws what `work` or its last statement says, or COMMIT */
+export async function commit<T>(
+  db: Kysely<Database>,
+  work: (trx: WriteTransaction) => Promise<Change<T>>,
+): Promise<Change<T>> {
+  let last: Promise<unknown> | undefined;
+  // Read committed, whatever the server's default is: the gate's question must see what was committed a moment ago.
+  const transaction = db.transaction().setIsolationLevel('read committed');
+  try {
+    return await transaction.execute(async (trx) => {
+      const change = await work(trx as WriteTransaction);
+      last = change.last?.();
+      last?.catch(() => {}); // then COMMIT fails
+      return change;
+    });
+  } catch (error) {
+    if (error instanceof AbortedTransactionError) await last; // throws why
+    throw error;
+  }
+}
+
 /** For a replica without Redis (`npm run dev`): every read goes to the database. No other replica may have one then. */
 export const noCache: Cache = {
   async start() {},
   async read(_tag, load) {
     return { value: await load(), outcome: 'BYPASS' };
   },
-  async write(db, work) {
-    const { value } = await db.transaction().execute((trx) => work(trx as WriteTransaction));
-    return value;
-  },
+  write: async (db, work) => (await commit(db, work)).value,
   async clear() {
     throw noRedis();
   },

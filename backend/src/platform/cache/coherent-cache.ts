@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kysely, Transaction } from 'kysely';
+import { CompiledQuery, type Kysely, type Transaction } from 'kysely';
 import type { Logger } from 'pino';
 import { classifyDatabaseError } from '../database/errors.ts';
 import type { Database } from '../database/schema.ts';
@@ -8,7 +8,7 @@ import type { WriteTransaction } from '../database/write-transaction.ts';
 import { HttpError } from '../http/errors.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createBreaker } from './breaker.ts';
-import type { Cache, Change } from './cache.ts';
+import { type Cache, type Change, commit } from './cache.ts';
 import { createCoalescer } from './coalesce.ts';
 import { createResolver } from './markers.ts';
 import { watchRunId } from './namespace.ts';
@@ -51,6 +51,14 @@ export interface CacheDeps {
   readonly gate: Gate;
   readonly metrics: Metrics;
   readonly logger: Logger;
+}
+
+const XID = CompiledQuery.raw('select pg_current_xact_id()::text as xid');
+
+/** The number of the transaction (xid8), which PostgreSQL therefore knows as running. */
+async function xidOf(trx: WriteTransaction): Promise<string> {
+  const { rows } = await trx.executeQuery<{ xid: string }>(XID);
+  return (rows[0] as { xid: string }).xid;
 }
 
 /** A write could not be announced; its transaction was rolled back. */
@@ -139,7 +147,7 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
     let path: 'announced' | 'passed' = 'announced';
 
     /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. */
-    async function announce({ tags, xid }: Change<T>): Promise<boolean> {
+    async function announce(tags: readonly string[], xid: string): Promise<boolean> {
       const ns = breaker.isOpen() ? undefined : namespace();
       if (ns === undefined) return false;
       const token = `${xid}:${unique()}`;
@@ -152,11 +160,10 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
     }
 
     try {
-      // Read committed, whatever the server's default is: the gate's question must see what was committed a moment ago.
-      const transaction = db.transaction().setIsolationLevel('read committed');
-      const result = await transaction.execute(async (trx) => {
-        const change = await work(trx as WriteTransaction);
-        if (change.tags.length > 0 && !(await announce(change))) {
+      const result = await commit(db, async (trx) => {
+        const asked = xidOf(trx); // with BEGIN and the first statement, in one packet
+        const change = await work(trx);
+        if (change.tags.length > 0 && !(await announce(change.tags, await asked))) {
           if (!(await gate.mayPass(trx))) throw new NotAnnounced();
           path = 'passed';
         }

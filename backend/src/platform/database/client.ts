@@ -1,4 +1,13 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import {
+  type DatabaseConnection,
+  type Driver,
+  Kysely,
+  PostgresDialect,
+  type PostgresDialectConfig,
+  PostgresDriver,
+  sql,
+  type TransactionSettings,
+} from 'kysely';
 import { Client, Pool, types } from 'pg';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -29,6 +38,8 @@ export interface DatabaseOptions {
   readonly logger: Logger;
   /** Shows the pool's state; absent: nobody asks for it. */
   readonly metrics?: Metrics;
+  /** Nothing is written but in a transaction: a statement that bypasses one fails. */
+  readonly writesInTransactions?: boolean;
   /** false: no time limits, for migrations. Default true. */
   readonly bounded?: boolean;
   /** How long a query waits for a connection, in milliseconds. */
@@ -38,24 +49,68 @@ export interface DatabaseOptions {
 const CONNECTION_TIMEOUT_MS = 2000;
 /** In milliseconds. All are below Nginx's read timeout of 5 s, so the application gives up first and says why. */
 const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000';
+const READ_ONLY = '-c default_transaction_read_only=on';
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
 const QUERY_TIMEOUT_MS = 4500;
 
+/** Texts that get a name. Ours are some hundred; a list with ever new shapes must not fill the memory of PostgreSQL. */
+const MAX_NAMES = 500;
+const TRANSACTION_CONTROL = /^(start|begin|commit|rollback)/;
+const names = new Map<string, string>();
+
+/** Of a prepared statement: PostgreSQL parses and plans a text once a connection, which is half of what a short one costs. */
+function nameOf(text: string): string | undefined {
+  const known = names.get(text);
+  if (known || names.size >= MAX_NAMES || TRANSACTION_CONTROL.test(text)) return known;
+  const name = `s${names.size}`;
+  names.set(text, name);
+  return name;
+}
+
 /**
- * Ends its connection when a query is given up (QUERY_TIMEOUT_MS). node-postgres only forgets the query: PostgreSQL may still
- * run it, and the next user of the connection would get its place in line. A BEGIN that was given up and then ran left the
- * next INSERT in a transaction that nobody committed: acknowledged, and lost.
+ * Sends statements as they come, without waiting for the answer to the one before (`pipeline`), and those of one tick in one
+ * packet. A query that is given up (QUERY_TIMEOUT_MS) ends its connection then. Without `pipeline` node-postgres only forgets the query:
+ * a BEGIN that was given up and then ran left the next INSERT in a transaction that nobody committed: acknowledged, and lost.
  */
-class DroppingClient extends Client {
+class BatchingClient extends Client {
   // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
-  override query(...args: any[]): any {
-    // biome-ignore lint/suspicious/noExplicitAny: as above
-    const result = (super.query as any)(...args);
-    result?.catch?.((error: Error) => {
-      // biome-ignore lint/suspicious/noExplicitAny: not in the public types
-      if (error.message === 'Query read timeout') (this as any).connection.stream.destroy();
-    });
-    return result;
+  override query(text: any, values?: any, callback?: any): any {
+    // biome-ignore lint/suspicious/noExplicitAny: not in the public types
+    const { stream } = (this as any).connection;
+    stream.cork();
+    process.nextTick(() => stream.uncork()); // once no promise has anything more to say
+    const query = typeof text === 'string' && values ? { text, values, name: nameOf(text) } : text;
+    return query === text ? super.query(text, values, callback) : super.query(query, callback);
+  }
+}
+
+/**
+ * Does not wait for the answer to BEGIN, which then goes with the first statement. Should BEGIN fail, that statement runs outside
+ * of a transaction, which is why only a transaction may write (`writesInTransactions`): it fails too.
+ */
+class EagerDriver extends PostgresDriver {
+  #begun = new WeakMap<DatabaseConnection, Promise<void>>();
+
+  override async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
+    const begun = super.beginTransaction(connection, { ...settings, accessMode: 'read write' });
+    begun.catch(() => {}); // thrown by whatever comes next
+    this.#begun.set(connection, begun);
+  }
+
+  override async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await this.#begun.get(connection);
+    await super.commitTransaction(connection);
+  }
+}
+
+class EagerDialect extends PostgresDialect {
+  readonly #config: PostgresDialectConfig;
+  constructor(config: PostgresDialectConfig) {
+    super(config);
+    this.#config = config;
+  }
+  override createDriver(): Driver {
+    return new EagerDriver(this.#config);
   }
 }
 
@@ -63,14 +118,15 @@ class DroppingClient extends Client {
 export function createDatabase(options: DatabaseOptions): Kysely<Database> {
   const bounded = options.bounded ?? true;
   const pool = new Pool({
-    Client: DroppingClient,
+    Client: BatchingClient,
+    pipeline: true,
     connectionString: options.url,
     max: options.poolMax,
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectionTimeout ?? CONNECTION_TIMEOUT_MS,
     ...(bounded && { query_timeout: QUERY_TIMEOUT_MS }),
     keepAlive: true,
-    options: `-c timezone=UTC ${bounded ? LIMITS : ''}`,
+    options: `-c timezone=UTC ${bounded ? LIMITS : ''} ${options.writesInTransactions ? READ_ONLY : ''}`,
     types: {
       getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS.get(oid) ?? types.getTypeParser(oid, format),
     } as typeof types,
@@ -80,7 +136,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
   // pool.on('error') covers idle connections only; an error event on one in use would end the process.
   pool.on('error', onError);
   pool.on('connect', (client) => client.on('error', onError));
-  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  return new Kysely<Database>({ dialect: new EagerDialect({ pool }) });
 }
 
 /** @throws when PostgreSQL does not answer */

@@ -1,4 +1,5 @@
-import { type Kysely, sql } from 'kysely';
+import { CompiledQuery, type Kysely, sql } from 'kysely';
+import { violatedConstraint } from './errors.ts';
 import type { Database } from './schema.ts';
 
 /** A write has one name or two: Nginx's for the request, and the client's own for all of its retries. */
@@ -8,24 +9,30 @@ export interface OutcomeName {
   readonly request: string | null;
 }
 
+/** Of every write: as text, because Kysely takes as long to build a statement as PostgreSQL to run it. */
+const INSERT_ONE = 'insert into write_outcomes (name, request, outcome) values ($1, $2, $3)';
+const INSERT_TWO = `${INSERT_ONE}, ($4, $5, $6)`;
+
 /**
  * Keeps what came of a write, in its transaction. Waits while another transaction that keeps one of these names is open.
- * @returns the number of the transaction (xid8); undefined when one of the names is taken: roll back
+ * @throws DatabaseError (isTaken) when one of the names is taken: PostgreSQL lets nothing of the transaction happen then
  */
 export async function insertOutcome(
   db: Kysely<Database>,
   names: readonly OutcomeName[],
   outcome: object,
-): Promise<string | undefined> {
+): Promise<void> {
   const json = JSON.stringify(outcome);
-  const kept = await db
-    .insertInto('write_outcomes')
-    .values(names.map((each) => ({ ...each, outcome: json })))
-    .onConflict((conflict) => conflict.doNothing())
-    .returning(sql<string>`pg_current_xact_id()::text`.as('xid'))
-    .execute();
-  return kept.length === names.length ? kept[0]?.xid : undefined;
+  const text = names.length === 1 ? INSERT_ONE : INSERT_TWO;
+  await db.executeQuery(
+    CompiledQuery.raw(
+      text,
+      names.flatMap(({ name, request }) => [name, request, json]),
+    ),
+  );
 }
+
+export const isTaken = (error: unknown) => violatedConstraint(error) === 'write_outcomes_pkey';
 
 export function findOutcomes(db: Kysely<Database>, names: readonly OutcomeName[]) {
   return db

@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Request } from 'express';
 import { DatabaseError } from 'pg';
 import { classifyDatabaseError } from '../database/errors.ts';
 import {
@@ -8,11 +7,13 @@ import {
   deleteOldOutcomes,
   findOutcomes,
   insertOutcome,
+  isTaken,
   type OutcomeName,
 } from '../database/write-outcomes.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { Deps } from '../deps.ts';
 import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
+import type { Incoming } from './handler.ts';
 import type { Answer, Written } from './route.ts';
 
 /** What is kept of a write: its answer, or why there was none. Refused: it did not happen, and an attempt that is late must not do it. */
@@ -37,10 +38,10 @@ const EXPIRY_MS = 60_000;
  * request; a client cannot choose it. Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) may be quoted or not.
  * @throws HttpError 400
  */
-export function readNames(request: Request): WriteNames {
+export function readNames(request: Incoming): WriteNames {
   // Without Nginx there is one attempt only. Not the request's id, which a client chooses, and may choose twice.
-  const attempt = { name: `attempt:${request.get('x-attempt-key') ?? randomUUID()}`, request: null };
-  const header = request.get('idempotency-key');
+  const attempt = { name: `attempt:${request.headers['x-attempt-key'] ?? randomUUID()}`, request: null };
+  const header = request.headers['idempotency-key'] as string | undefined; // Node joins those that come twice
   if (header === undefined) return { attempt };
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
   if (!CLIENT_KEY.test(key)) {
@@ -63,13 +64,12 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
   const named = ({ attempt, client }: WriteNames) => (client ? [attempt, client] : [attempt]);
 
   /** @throws Taken, or HttpError 409 */
-  async function keep(on: typeof db, names: readonly OutcomeName[], outcome: Outcome): Promise<string> {
-    const xid = await insertOutcome(on, names, outcome).catch((error: unknown) => {
+  async function keep(on: typeof db, names: readonly OutcomeName[], outcome: Outcome): Promise<void> {
+    await insertOutcome(on, names, outcome).catch((error: unknown) => {
+      if (isTaken(error)) throw new Taken();
       const isRunning = error instanceof DatabaseError && error.code === LOCK_TIMEOUT && names.length > 1;
       throw isRunning ? new StillRunning() : error;
     });
-    if (xid === undefined) throw new Taken();
-    return xid;
   }
 
   /** Not 503, which promises that nothing happened: this attempt may be the second, and the first may have committed, or hang elsewhere. */
@@ -131,7 +131,7 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
       const answer = await cache.write(db, async (trx) => {
         const { changed, committed: after, ...own } = await work(trx);
         committed = after;
-        return { value: own, tags: changed, xid: await keep(trx, named(names), { answer: own }) };
+        return { value: own, tags: changed, last: () => keep(trx, named(names), { answer: own }) };
       });
       committed?.();
       return answer;
