@@ -1,4 +1,5 @@
-import express, { type Express, type RequestHandler } from 'express';
+import type { RequestListener } from 'node:http';
+import express, { type ErrorRequestHandler } from 'express';
 import { clientesRoutes } from './features/accounts/clientes.routes.ts';
 import { transactionsRoutes } from './features/accounts/transactions.routes.ts';
 import { usersRoutes } from './features/accounts/users.routes.ts';
@@ -13,9 +14,17 @@ import { tasksRoutes } from './features/tasks/tasks.routes.ts';
 import type { Deps } from './platform/deps.ts';
 import { type MountOptions, mount } from './platform/http/endpoint.ts';
 import { errorHandler, unknownRoute } from './platform/http/error-handler.ts';
+import { createFastLane } from './platform/http/fast-lane.ts';
+import { forExpress, type Handler, type Incoming, type Outgoing } from './platform/http/handler.ts';
 import { requestLog } from './platform/http/request-log.ts';
 import type { Route } from './platform/http/route.ts';
 import type { Lifecycle } from './platform/lifecycle.ts';
+
+export interface AppOptions extends MountOptions {
+  readonly faults?: boolean;
+  /** Somebody wants to see a request's way through Express. */
+  readonly traced?: boolean;
+}
 
 /** Every route of the API: one line a feature. */
 export function apiRoutes(deps: Deps): Route[] {
@@ -38,7 +47,7 @@ export function apiRoutes(deps: Deps): Route[] {
  * What the two ports of a replica serve. `traffic`: the API, and nothing that is not meant for the world. `debug`: the same
  * routes and, for orchestrators and Prometheus, the probes and the metrics.
  */
-export function createApps(deps: Deps, lifecycle: Lifecycle, options: MountOptions & { readonly faults?: boolean }) {
+export function createApps(deps: Deps, lifecycle: Lifecycle, options: AppOptions) {
   const routes = apiRoutes(deps);
   const faults = options.faults ? createFaults(deps) : undefined;
   const debugRoutes = [...routes, ...probeRoutes(deps, lifecycle), ...(faults?.routes ?? [])];
@@ -52,9 +61,9 @@ function assemble(
   deps: Deps,
   lifecycle: Lifecycle,
   routes: Route[],
-  options: MountOptions,
-  fault?: RequestHandler,
-): Express {
+  options: AppOptions,
+  fault?: Handler,
+): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false); // ETags are the rows' versions; Express would hash every body
@@ -62,15 +71,24 @@ function assemble(
   app.set('case sensitive routing', true);
   app.set('strict routing', true);
 
-  app.use(requestLog(deps.logger, deps.instance));
-  app.use(deps.metrics.middleware);
-  if (fault) app.use(fault);
-  app.use((_request, response, next) => {
-    if (lifecycle.phase === 'draining') response.set('Connection', 'close');
+  const before: Handler[] = [requestLog(deps.logger, deps.instance), deps.metrics.middleware];
+  if (fault) before.push(fault);
+  before.push((_request, response, next) => {
+    if (lifecycle.phase === 'draining') response.setHeader('Connection', 'close');
     next();
   });
-  mount(app, routes, deps, options);
-  app.use(unknownRoute);
-  app.use(errorHandler(deps.logger, deps.metrics));
-  return app;
+  const onError = errorHandler(deps.logger, deps.metrics);
+
+  app.use(...forExpress(...before));
+  const lanes = mount(app, routes, deps, options);
+  app.use(...forExpress(unknownRoute), onError as unknown as ErrorRequestHandler);
+
+  const take = createFastLane(
+    // What Express traces of a request is worth more than its time; and a fault is shown by Express.
+    options.traced || fault ? [] : lanes.map((lane) => ({ ...lane, handlers: [...before, ...lane.handlers] })),
+    onError,
+  );
+  return (request, response) => {
+    if (!take(request as Incoming, response as Outgoing)) app(request, response);
+  };
 }

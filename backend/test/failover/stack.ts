@@ -39,7 +39,7 @@ export interface Stack {
 /** In which no write is recognized when it comes again. */
 function withoutKeys(): string {
   const folder = copyOfCode();
-  const names = ["request.get('x-attempt-key') ?? randomUUID()", 'Math.random()'] as const;
+  const names = ["request.headers['x-attempt-key'] ?? randomUUID()", 'Math.random()'] as const;
   changeCode(path.join(folder, 'src/platform/http/write.ts'), [names]);
   return folder;
 }

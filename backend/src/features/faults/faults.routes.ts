@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RequestHandler } from 'express';
 import type { Deps } from '../../platform/deps.ts';
+import type { Handler } from '../../platform/http/handler.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { route, routes } from '../../platform/http/route.ts';
 
@@ -33,9 +33,9 @@ const fault = Joi.object<Fault>({
 export function createFaults({ logger }: Deps) {
   let current: Fault = { kind: 'none' };
 
-  const middleware: RequestHandler = async (request, response, next) => {
+  const middleware: Handler = async (request, response, next) => {
     const { kind, ms, path = '/' } = current;
-    if (kind === 'none' || !request.path.startsWith(path)) return next();
+    if (kind === 'none' || !request.url.startsWith(path)) return next();
     if (kind === 'failing') return void request.socket.destroy(); // as a replica that crashes: no answer at all
     await sleep(ms as number);
     if (!response.destroyed) next();

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import express, { type RequestHandler } from 'express';
+import express from 'express';
 import { HttpError } from './errors.ts';
+import type { Handler } from './handler.ts';
 
 /** Enough for every body of ours but one: parsing the megabyte that Nginx lets through holds up all other requests. */
 const LIMIT_BYTES = 64 * 1024;
@@ -41,14 +42,14 @@ function setsPrototype(body: unknown): boolean {
 }
 
 /** Reads a JSON body into request.body. @throws HttpError 400, 413, 415 or 422 */
-export function jsonBody(limit = LIMIT_BYTES): RequestHandler {
+export function jsonBody(limit = LIMIT_BYTES): Handler {
   const parse = parser(limit);
   return (request, response, next) => {
     const type = request.headers['content-type'] ?? '';
     if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type)) {
       throw new HttpError(415, 'send a JSON body with Content-Type: application/json');
     }
-    parse(request, response, (error?: unknown) => {
+    parse(request as never, response as never, (error?: unknown) => {
       if (error && !(error instanceof HttpError)) {
         const kind = Error.isError(error) && 'type' in error ? String(error.type) : '';
         // `verify` wraps what it throws; an unreadable gzip stream has no type at all.

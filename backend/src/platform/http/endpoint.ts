@@ -1,4 +1,4 @@
-import type { Express, Request, RequestHandler, Response } from 'express';
+import type { Express } from 'express';
 import type { Schema, ValidationError } from 'joi';
 import type { Deps } from '../deps.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -6,6 +6,8 @@ import { requireToken } from './admin.ts';
 import { jsonBody } from './body.ts';
 import { readIfNoneMatch, readPrecondition, toEtag } from './conditional.ts';
 import { HttpError, type InputError } from './errors.ts';
+import type { Lane } from './fast-lane.ts';
+import { forExpress, type Handler, type Incoming, type Outgoing, sendText, setHeaders } from './handler.ts';
 import { nextLink, splitUrl } from './paging.ts';
 import { type Answer, type HeaderName, headersOf, type Route } from './route.ts';
 import { createWrite, readNames, type Write } from './write.ts';
@@ -17,22 +19,26 @@ export interface MountOptions {
   readonly checkReplies?: boolean;
 }
 
-/** Puts the routes on the app; what is left of a known path is 405. */
-export function mount(app: Express, routes: readonly Route[], deps: Deps, options: MountOptions): void {
+/** Puts the routes on the app; what is left of a known path is 405. @returns the same for the fast lane */
+export function mount(app: Express, routes: readonly Route[], deps: Deps, options: MountOptions): Lane[] {
   const { metrics } = deps;
   const write = createWrite(deps);
+  const lanes: Lane[] = [];
   metrics.declare(routes);
   for (const [path, siblings] of Map.groupBy(routes, (route) => route.path)) {
     for (const route of siblings) {
-      const handlers = [labelled(route, metrics)];
+      const handlers: Handler[] = [labelled(route, metrics)];
       // Before the body is read: a stranger's is not worth the memory.
       if (route.admin) handlers.push(requireToken(options.adminToken));
       if (route.input?.body) handlers.push(jsonBody(route.bodyLimit));
-      app[route.method](path, ...handlers, endpoint(route, write, options));
+      handlers.push(endpoint(route, write, options));
+      lanes.push({ method: route.method.toUpperCase(), path, handlers });
+      app[route.method](path, ...forExpress(...handlers));
     }
     const [first] = siblings as [Route];
-    app.all(path, labelled(first, metrics), methodNotAllowed(siblings));
+    app.all(path, ...forExpress(labelled(first, metrics), methodNotAllowed(siblings)));
   }
+  return lanes;
 }
 
 /** The client went away before it had the answer: Nginx's number for it, and express-prom-bundle's. */
@@ -40,7 +46,7 @@ const ABANDONED = 499;
 
 /** Tells the log and the metrics which route this is, before anything can fail. */
 const labelled =
-  ({ template, observe }: Route, metrics: Metrics): RequestHandler =>
+  ({ template, observe }: Route, metrics: Metrics): Handler =>
   (request, response, next) => {
     response.locals.route = template;
     metrics.begin(request.method, template);
@@ -55,17 +61,17 @@ const labelled =
     next();
   };
 
-function methodNotAllowed(siblings: readonly Route[]): RequestHandler {
+function methodNotAllowed(siblings: readonly Route[]): Handler {
   const methods = siblings.map((route) => route.method.toUpperCase());
   if (methods.includes('GET')) methods.push('HEAD');
   const Allow = [...methods, 'OPTIONS'].join(', ');
   return (request, response) => {
-    if (request.method === 'OPTIONS') return void response.status(204).set({ Allow }).end();
+    if (request.method === 'OPTIONS') return void response.writeHead(204, { Allow }).end();
     throw new HttpError(405, `this path answers ${Allow}`, { headers: { Allow } });
   };
 }
 
-function endpoint(route: Route, write: Write, options: MountOptions): RequestHandler {
+function endpoint(route: Route, write: Write, options: MountOptions): Handler {
   const { params, query, body } = route.input ?? {};
   const isWrite = route.method !== 'get';
   return async (request, response) => {
@@ -108,7 +114,7 @@ function inputErrors(where: InputError['in'], error: ValidationError): InputErro
 }
 
 /** @throws HttpError 400 for bytes that are not UTF-8, which Node would silently turn into U+FFFD */
-function readQuery(request: Request): unknown {
+function readQuery(request: Incoming): unknown {
   try {
     decodeURIComponent(splitUrl(request.url).query);
   } catch {
@@ -117,19 +123,22 @@ function readQuery(request: Request): unknown {
   return request.query;
 }
 
-function send(request: Request, response: Response, answer: Answer, isCurrent: (version: string) => boolean): void {
+function send(request: Incoming, response: Outgoing, answer: Answer, isCurrent: (version: string) => boolean): void {
   const { status, body, headers, version, next, cache } = answer;
-  response.status(status);
-  if (headers) response.set(headers);
-  if (cache) response.set('X-Cache', cache);
-  if (next) response.set('Link', nextLink(request.originalUrl, next));
+  response.statusCode = status;
+  if (headers) setHeaders(response, headers);
+  if (cache) response.setHeader('X-Cache', cache);
+  if (next) response.setHeader('Link', nextLink(request.originalUrl, next));
   if (version !== undefined) {
-    response.set('ETag', toEtag(version));
-    if (isCurrent(`${version}`)) return void response.status(304).end();
+    response.setHeader('ETag', toEtag(version));
+    if (isCurrent(`${version}`)) {
+      response.statusCode = 304;
+      return void response.end();
+    }
   }
   if (body === undefined) response.end();
   else if (Buffer.isBuffer(body)) response.end(body);
-  else response.json(body);
+  else sendText(response, 'application/json; charset=utf-8', JSON.stringify(body));
 }
 
 function checkReply(route: Route, answer: Answer): void {

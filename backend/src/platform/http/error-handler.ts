@@ -1,12 +1,12 @@
-import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { classifyDatabaseError } from '../database/errors.ts';
 import { type Metrics, UNMATCHED } from '../metrics/metrics.ts';
 import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
+import { type ErrorHandler, type Handler, sendText, setHeaders } from './handler.ts';
 
 /** The one place where an error becomes a response. */
-export function errorHandler(logger: Logger, metrics: Metrics): ErrorRequestHandler {
-  return (error: unknown, request, response, next) => {
+export function errorHandler(logger: Logger, metrics: Metrics): ErrorHandler {
+  return (error, request, response, next) => {
     const problem = toHttpError(error, isSafe(request.method));
     const requestId = response.locals.requestId as string;
     if (problem.status >= 500) {
@@ -21,13 +21,14 @@ export function errorHandler(logger: Logger, metrics: Metrics): ErrorRequestHand
     }
     response.locals.problem = problem; // for the route's observer
     if (response.headersSent) return next(error);
-    response.status(problem.status).set(problem.headers);
-    if (problem.status === 503) response.set('Retry-After', RETRY_AFTER);
-    response.type('application/problem+json').send(JSON.stringify(problem.toProblem(requestId)));
+    response.statusCode = problem.status;
+    setHeaders(response, problem.headers);
+    if (problem.status === 503) response.setHeader('Retry-After', RETRY_AFTER);
+    sendText(response, 'application/problem+json; charset=utf-8', JSON.stringify(problem.toProblem(requestId)));
   };
 }
 
-export const unknownRoute: RequestHandler = () => {
+export const unknownRoute: Handler = () => {
   throw new HttpError(404, 'no such route');
 };
 

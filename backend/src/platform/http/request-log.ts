@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { UNMATCHED } from '../metrics/metrics.ts';
+import { type Handler, setHeaders } from './handler.ts';
 
 /** What Nginx sends is 32 hex digits; anything else comes from someone at the debug port. */
 const REQUEST_ID = /^[\w-]{1,64}$/;
@@ -10,13 +10,13 @@ const REQUEST_ID = /^[\w-]{1,64}$/;
  * Gives the request its id and writes one line when it is over, however it ends. (pino-http would do it too, at 159 µs
  * of CPU a request: several times the rest of the request.)
  */
-export function requestLog(logger: Logger, instance: string): RequestHandler {
+export function requestLog(logger: Logger, instance: string): Handler {
   return (request, response, next) => {
     const started = performance.now();
-    const claimed = request.get('x-request-id');
-    const requestId = claimed && REQUEST_ID.test(claimed) ? claimed : randomUUID();
+    const claimed = request.headers['x-request-id'];
+    const requestId = typeof claimed === 'string' && REQUEST_ID.test(claimed) ? claimed : randomUUID();
     response.locals.requestId = requestId;
-    response.set({
+    setHeaders(response, {
       'X-Request-ID': requestId,
       'X-Served-By': instance,
       // Answers are the caller's own, and fresh: a cache in front would break every promise about them.

@@ -1,6 +1,6 @@
-import type { RequestHandler } from 'express';
 import promBundle from 'express-prom-bundle';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Handler } from '../http/handler.ts';
 import { VERSION } from '../version.ts';
 
 /** The label of every path that no route declares: one series, however many paths a scanner tries. */
@@ -23,7 +23,7 @@ const CACHE = {
 export interface Metrics {
   readonly registry: Registry;
   /** Counts and times every request, labelled with its route template. */
-  readonly middleware: RequestHandler;
+  readonly middleware: Handler;
   /** Tells which routes and caches there are, so that each has its series before its first event (see createMetrics). */
   declare(routes: readonly { readonly method: string; readonly template: string; readonly cached?: string }[]): void;
   /** A request has found its route; the middleware notices when it is over. */
@@ -107,7 +107,7 @@ export function createMetrics(instance: string): Metrics {
 
   return {
     registry,
-    middleware,
+    middleware: middleware as unknown as Handler,
     declare(routes) {
       for (const { method, template, cached } of routes) {
         if (cached) declareCache(cached);
