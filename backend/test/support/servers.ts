@@ -143,7 +143,7 @@ const succeeds = (command: string, args: string[]) => {
 };
 
 /** Debian keeps each major version's programs in a folder of its own, off the PATH. */
-function postgresProgram(name: string): string {
+export function postgresProgram(name: string): string {
   const debian = '/usr/lib/postgresql';
   const majors = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
   const found = majors.map((major) => `${debian}/${major}/bin/${name}`).find(existsSync);
@@ -157,7 +157,8 @@ export interface Postgres extends RunningServer {
   restart(): Promise<Postgres>;
 }
 
-export async function startPostgres(): Promise<Postgres> {
+/** @param settings besides those of launchPostgres, or instead of them */
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
   const identity = identityOf('postgres');
   const folder = temporaryFolder('postgres', identity);
   execFileSync(
@@ -169,19 +170,25 @@ export async function startPostgres(): Promise<Postgres> {
       stdio: 'ignore',
     },
   );
-  return launchPostgres(folder, await freePort(), identity);
+  return launchPostgres(folder, await freePort(), identity, settings);
 }
 
-async function launchPostgres(folder: string, port: number, identity: Identity | undefined): Promise<Postgres> {
+async function launchPostgres(
+  folder: string,
+  port: number,
+  identity: Identity | undefined,
+  settings: Readonly<Record<string, string>>,
+): Promise<Postgres> {
   const log = `${folder}/log`;
-  const settings = {
+  const all = {
     port,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     max_connections: 200,
     fsync: 'off',
+    ...settings,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const server = run(postgresProgram('postgres'), ['-D', `${folder}/data`, ...args], {
     ...identity,
     cwd: '/',
@@ -193,7 +200,7 @@ async function launchPostgres(folder: string, port: number, identity: Identity |
   return {
     ...server,
     adminUrl: `postgres://postgres@127.0.0.1:${port}`,
-    restart: () => launchPostgres(folder, port, identity),
+    restart: () => launchPostgres(folder, port, identity, settings),
   };
 }
 

@@ -38,13 +38,17 @@ export interface Stack {
 }
 
 /** @param folder has the source in src/ */
-export function runMigrations(postgres: Postgres, folder = backend): void {
+export function runMigrations(postgres: Postgres, folder = backend, database = 'postgres'): void {
   execFileSync(process.execPath, ['src/migrate.ts'], {
     cwd: folder,
     stdio: 'pipe',
-    env: { ...PASSWORDS, DATABASE_ADMIN_URL: `${postgres.adminUrl}/postgres` },
+    env: { ...PASSWORDS, DATABASE_ADMIN_URL: `${postgres.adminUrl}/${database}` },
   });
 }
+
+/** How a replica connects. */
+export const databaseUrl = ({ port }: Postgres, database = 'postgres') =>
+  `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${port}/${database}`;
 
 /** The command that ./start.sh seed runs, in the environment of a replica. */
 export function seed({ replicas }: Stack, ...options: string[]): void {
@@ -96,7 +100,7 @@ export async function launchReplica(
     INSTANCE_NAME: name,
     PORT: `${traffic}`,
     DEBUG_PORT: `${debug}`,
-    DATABASE_URL: `postgres://tandem_app:${PASSWORDS.DATABASE_APP_PASSWORD}@127.0.0.1:${postgres.port}/postgres`,
+    DATABASE_URL: databaseUrl(postgres),
     REDIS_URL: redis.url,
     ADMIN_TOKEN: 'the-administrator',
     ...settings,
