@@ -102,7 +102,8 @@ async function startPeer(
   return { name, replicas, nginx: await startPlainNginx(replicas.map(({ port }) => port)) };
 }
 
-const database = (name: string) => `bench_${name.replaceAll('-', '_')}`;
+/** Of a contender. */
+export const database = (name: string) => `bench_${name.replaceAll('-', '_')}`;
 
 /** The same tables for all, each in a database of its own. @returns its name */
 export function makeDatabase(name: string, postgres: Postgres): string {
@@ -125,7 +126,9 @@ async function startTandem(name: string, { postgres, redis }: World, folder?: st
   return { name, replicas, nginx };
 }
 
-const node = (file: string): Command => () => [process.execPath, file];
+const node =
+  (file: string): Command =>
+  () => [process.execPath, file];
 const none = async (name: string, location: string): Promise<Contender> => ({
   name,
   workloads: ['ping'],

@@ -9,14 +9,16 @@ export interface Load {
   readonly failed: number;
 }
 
+/** In microseconds a request, of all processes of that kind. */
+export type Cpu = Readonly<Record<'nginx' | 'replicas' | 'redis' | 'postgres', number>>;
+
 export interface Sample extends Load {
   readonly name: string;
   readonly workload: string;
   readonly round: number;
   /** As many requests as possible, or half of them. */
   readonly kind: 'peak' | 'half';
-  /** In microseconds a request, of all processes of that kind. */
-  readonly cpu: Readonly<Record<'nginx' | 'replicas' | 'redis' | 'postgres', number>>;
+  readonly cpu: Cpu;
 }
 
 export function median(values: readonly number[]): number {
@@ -26,15 +28,23 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
-export const total = ({ cpu }: Sample) => cpu.nginx + cpu.replicas + cpu.redis + cpu.postgres;
+export const total = ({ cpu }: { readonly cpu: Cpu }) => cpu.nginx + cpu.replicas + cpu.redis + cpu.postgres;
 
-const table = (rows: readonly (readonly (string | number)[])[]) =>
+export const table = (rows: readonly (readonly (string | number)[])[]) =>
   rows.map((row, n) => `| ${row.join(' | ')} |${n === 0 ? `\n|${row.map(() => '---|').join('')}` : ''}`).join('\n');
 
 /** @param names in the order of the rows; the first is compared with the others */
 export function report(samples: readonly Sample[], names: readonly string[]): string {
   const workloads = [...new Set(samples.map(({ workload }) => workload))];
-  return workloads.map((workload) => section(samples.filter((s) => s.workload === workload), workload, names)).join('\n');
+  return workloads
+    .map((workload) =>
+      section(
+        samples.filter((s) => s.workload === workload),
+        workload,
+        names,
+      ),
+    )
+    .join('\n');
 }
 
 function section(samples: readonly Sample[], workload: string, names: readonly string[]): string {
@@ -61,11 +71,26 @@ function section(samples: readonly Sample[], workload: string, names: readonly s
         `${mid(total)} (${low}–${high})`,
         ...cpu,
         name === first ? '' : median(ratios).toFixed(2),
-        half.length > 0 ? `${median(half.map((s) => s.p99)).toFixed(1)} @ ${median(half.map((s) => s.requests / s.seconds)).toFixed(0)}` : '',
+        half.length > 0
+          ? `${median(half.map((s) => s.p99)).toFixed(1)} @ ${median(half.map((s) => s.requests / s.seconds)).toFixed(0)}`
+          : '',
         failed,
       ],
     ];
   };
-  const head = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs', 'Nginx', 'replicas', 'Redis', 'PostgreSQL', `${first} ÷ it`, 'p99 ms @ half', 'failed'];
+  const head = [
+    '',
+    'requests/s',
+    'p50 ms',
+    'p99 ms',
+    'CPU µs',
+    'Nginx',
+    'replicas',
+    'Redis',
+    'PostgreSQL',
+    `${first} ÷ it`,
+    'p99 ms @ half',
+    'failed',
+  ];
   return `### ${workload}\n\n${table([head, ...names.flatMap(row)])}\n`;
 }

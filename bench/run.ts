@@ -2,14 +2,22 @@
  * Runs all contenders in turn on one PostgreSQL and one Redis, round after round, and prints what each request costs.
  * Two numbers of two runs must not be compared: machines are noisy, and a pair of one round is not. (docs/benchmarks.md)
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { cleanUp, type Postgres, postgresProgram, startPostgres, startRedis } from '../backend/test/support/servers.ts';
-import { CONTENDERS, type Contender, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
+import {
+  cleanUp,
+  postgresProgram,
+  type RunningServer,
+  startPostgres,
+  startRedis,
+  temporaryFolder,
+} from '../backend/test/support/servers.ts';
+import { CONTENDERS, database, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
 import { cpuSeconds } from './cpu.ts';
-import { type Load, report, type Sample } from './report.ts';
+import { fill, pace, saturate, type Target, weigh } from './load.ts';
+import { report, type Sample } from './report.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -25,97 +33,34 @@ const { values: options } = parseArgs({
   },
 });
 const seconds = Number(options.seconds);
+const connections = Number(options.connections);
 const WARM_UP_SECONDS = 2;
-const ROWS = 500;
 
 const execute = promisify(execFile);
 
-/** Psql's answer, one row a line. */
-function ask(postgres: Postgres, database: string, statement: string): string {
-  const at = ['-h', '127.0.0.1', '-p', `${postgres.port}`, '-U', 'postgres', '-d', database];
-  return execFileSync(postgresProgram('psql'), [...at, '-XAtqc', statement], { encoding: 'utf8' });
+/** Of one statement or command by itself, without any of us: what it takes at least. @returns microseconds of CPU */
+async function limitOf(server: RunningServer, program: string, args: string[], count: RegExp): Promise<string> {
+  const before = cpuSeconds([server.pid]);
+  const { stdout } = await execute(program, args);
+  const operations = Number(count.exec(stdout)?.[1]);
+  return (((cpuSeconds([server.pid]) - before) * 1e6) / operations).toFixed(0);
 }
 
-/** The rows that are read. Autovacuum would fall on whoever's turn it is. */
-function fill(postgres: Postgres, database: string): string[] {
-  for (const table of ['tasks', 'items', 'write_outcomes']) {
-    ask(postgres, database, `alter table ${table} set (autovacuum_enabled = false)`);
-  }
-  const text = "'Water the plants', 'All of them, also the cactus'";
-  ask(postgres, database, `insert into tasks (title, description) select ${text} from generate_series(1, ${ROWS})`);
-  ask(postgres, database, `insert into items (title, description) select ${text} from generate_series(1, ${ROWS})`);
-  return ask(postgres, database, 'select id from items').trim().split('\n');
-}
-
-interface Target extends Contender {
-  readonly items: readonly string[];
-}
-
-/** As many requests as the connections can carry. */
-async function saturate({ nginx, items }: Target, workload: Workload, duration: number): Promise<Load> {
-  const script = path.join(import.meta.dirname, 'wrk/requests.lua');
-  const { stdout } = await execute('wrk', [
-    ...['-t', '1', '-c', options.connections, '-d', `${duration}s`, '-s', script, `http://127.0.0.1:${nginx.port}`],
-    ...['--', workload, `${ROWS}`, ...items.slice(0, 100)],
-  ]);
-  return JSON.parse(stdout.trim().split('\n').at(-1) as string);
-}
-
-/** As many requests a second as it is told, whether the answers come or not: their latencies hide no waiting. */
-async function pace({ nginx, items }: Target, workload: Workload, duration: number, rate: number): Promise<Load> {
-  const url = `http://127.0.0.1:${nginx.port}`;
-  const body = { title: 'Water the plants', description: 'All of them, also the cactus' };
-  const write = { header: { 'Content-Type': ['application/json'] }, body: btoa(JSON.stringify(body)) };
-  const target = (n: number): object => {
-    const task = `${url}/tasks/${(n % ROWS) + 1}`;
-    if (workload === 'ping') return { method: 'GET', url: `${url}/ping` };
-    if (workload === 'uncached') return { method: 'GET', url: `${url}/items/${items[n % items.length]}` };
-    if (workload === 'create') return { method: 'POST', url: `${url}/tasks`, ...write };
-    return workload === 'mix' && n % 10 === 0 ? { method: 'PUT', url: task, ...write } : { method: 'GET', url: task };
+async function serverLimits({ postgres, redis }: World, database: string): Promise<string> {
+  const pgbench = async (statement: string) => {
+    const file = path.join(temporaryFolder('pgbench'), 'statement.sql');
+    writeFileSync(file, `\\set id random(1, 500)\n${statement};\n`);
+    const at = ['-h', '127.0.0.1', '-p', `${postgres.port}`, '-U', 'postgres', database];
+    const args = ['-n', '-M', 'prepared', '-c', options.connections, '-T', options.seconds, '-f', file, ...at];
+    return limitOf(postgres, postgresProgram('pgbench'), args, /actually processed: (\d+)/);
   };
-  // An odd step: a replica must not always get the same rows.
-  const targets = Array.from({ length: ROWS }, (_, n) => JSON.stringify(target(n * 7))).join('\n');
-  const limits = ['-max-workers', '256', '-connections', '256', '-max-connections', '256'];
-  const attack = ['attack', '-format=json', `-rate=${rate}/1s`, `-duration=${duration}s`, ...limits];
-  const results = execFileSync('vegeta', attack, { input: targets, maxBuffer: 1 << 30 });
-  const { latencies, requests, success, duration: took } = JSON.parse(
-    execFileSync('vegeta', ['report', '-type=json'], { input: results, encoding: 'utf8' }),
-  );
-  const failed = Math.round(requests * (1 - success));
-  return { requests, seconds: took / 1e9, p50: latencies['50th'] / 1e6, p99: latencies['99th'] / 1e6, failed };
-}
-
-/** Runs a load and weighs every process meanwhile. */
-async function weigh({ nginx, replicas }: Target, { postgres, redis }: World, load: () => Promise<Load>) {
-  const processes = {
-    nginx: [nginx.pid],
-    replicas: replicas.map(({ pid }) => pid),
-    redis: [redis.pid],
-    postgres: [postgres.pid],
-  };
-  const measure = () => Object.values(processes).map(cpuSeconds);
-  const before = measure();
-  const result = await load();
-  const after = measure();
-  const each = Object.keys(processes).map((name, n) => [
-    name,
-    ((after[n] as number) - (before[n] as number)) * (1e6 / result.requests),
-  ]);
-  return { ...result, cpu: Object.fromEntries(each) as Sample['cpu'] };
-}
-
-/** What the database and Redis can do by themselves, without any of us. */
-function databaseLimits({ postgres, redis }: World, target: Target): string[] {
-  const script = (sql: string) => {
-    const file = path.join(path.dirname(options.out ?? '/tmp/x'), `.pgbench-${process.pid}.sql`);
-    writeFileSync(file, sql);
-    return file;
-  };
-  void script;
-  void redis;
-  void target;
-  void postgres;
-  return [];
+  const columns = 'id, title, description, status, created_at, updated_at';
+  const read = await pgbench(`select ${columns} from tasks where id = :id`);
+  const create = await pgbench(`insert into tasks (title, description) values ('a', 'b') returning ${columns}`);
+  const count = 200_000;
+  const common = ['-p', `${redis.port}`, '-c', options.connections, '-n', `${count}`, '-t', 'get', '-d', '200'];
+  const get = await limitOf(redis, 'redis-benchmark', common, /(\d+) requests completed/);
+  return `### Limits\n\nCPU µs by itself: PostgreSQL, a read by id ${read} and an insert ${create} (pgbench, prepared); Redis, GET ${get}\n`;
 }
 
 const names = options.contenders.split(',');
@@ -134,12 +79,12 @@ try {
   const plays = (target: Target, workload: Workload) => target.workloads?.includes(workload) ?? true;
   for (const workload of workloads) {
     const players = targets.filter((target) => plays(target, workload));
-    for (const target of players) await saturate(target, workload, WARM_UP_SECONDS);
+    for (const target of players) await saturate(target, workload, WARM_UP_SECONDS, connections);
     for (let round = 1; round <= Number(options.rounds); round++) {
       // Each begins once: what the one before leaves behind (dirty pages) must not always meet the same one.
       const order = players.map((_, n) => players[(n + round) % players.length] as Target);
       for (const target of order) {
-        const sample = await weigh(target, world, () => saturate(target, workload, seconds));
+        const sample = await weigh(target, world, () => saturate(target, workload, seconds, connections));
         samples.push({ name: target.name, workload, round, kind: 'peak', ...sample });
         process.stderr.write('.');
       }
@@ -155,6 +100,7 @@ try {
     process.stderr.write(`${workload}\n`);
   }
   console.log(report(samples, names));
+  console.log(await serverLimits(world, database(names[0] as string)));
   if (options.out) writeFileSync(options.out, `${JSON.stringify(samples, null, 1)}\n`);
 } finally {
   await cleanUp();

@@ -18,8 +18,9 @@ const CACHE = 'coherent-cache.ts';
 const DROP = "redis.call('UNLINK', KEYS[i], KEYS[i + 1])";
 const MARK = "redis.call('SADD', KEYS[i + 2], ARGV[1])";
 const CLOSED = "if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end";
-const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change.tags, await asked))) {';
-const XID = 'const asked = xidOf(trx);';
+const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change.tags, await xidOf(trx)))) {';
+const WORK = 'const change = await work(trx);';
+const COMMIT = 'const result = await commit(db, async (trx) => {';
 const WAIT = 'while (!(await everyEarlierIsOver(xid)))';
 
 /** Names as in the model (-DM_…) of which this protocol is the implementation, where the model has them. */
@@ -97,7 +98,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a write announces itself before PostgreSQL knows it as running',
     changes: {
       [CACHE]: [
-        [XID, `await announce(['kv:x'], '3');\n        ${XID}`],
+        [WORK, `await announce(['kv:x'], '3');\n        ${WORK}`],
         [ANNOUNCE, 'if (false as boolean) {'],
       ],
     },
@@ -148,7 +149,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a write asks the gate before PostgreSQL knows it as running',
     changes: {
       [CACHE]: [
-        [XID, `const early = await gate.mayPass(trx);\n        ${XID}`],
+        [COMMIT, `const early = await gate.mayPass(db as never);\n      ${COMMIT}`],
         ['if (!(await gate.mayPass(trx)))', 'if (!early)'],
       ],
     },

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CompiledQuery, type Kysely, type Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import type { Logger } from 'pino';
+import { xidOf } from '../database/client.ts';
 import { classifyDatabaseError } from '../database/errors.ts';
 import type { Database } from '../database/schema.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
@@ -51,14 +52,6 @@ export interface CacheDeps {
   readonly gate: Gate;
   readonly metrics: Metrics;
   readonly logger: Logger;
-}
-
-const XID = CompiledQuery.raw('select pg_current_xact_id()::text as xid');
-
-/** The number of the transaction (xid8), which PostgreSQL therefore knows as running. */
-async function xidOf(trx: WriteTransaction): Promise<string> {
-  const { rows } = await trx.executeQuery<{ xid: string }>(XID);
-  return (rows[0] as { xid: string }).xid;
 }
 
 /** A write could not be announced; its transaction was rolled back. */
@@ -161,9 +154,8 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
 
     try {
       const result = await commit(db, async (trx) => {
-        const asked = xidOf(trx); // with BEGIN and the first statement, in one packet
         const change = await work(trx);
-        if (change.tags.length > 0 && !(await announce(change.tags, await asked))) {
+        if (change.tags.length > 0 && !(await announce(change.tags, await xidOf(trx)))) {
           if (!(await gate.mayPass(trx))) throw new NotAnnounced();
           path = 'passed';
         }

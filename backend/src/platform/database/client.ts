@@ -1,4 +1,5 @@
 import {
+  CompiledQuery,
   type DatabaseConnection,
   type Driver,
   Kysely,
@@ -6,6 +7,7 @@ import {
   type PostgresDialectConfig,
   PostgresDriver,
   sql,
+  type Transaction,
   type TransactionSettings,
 } from 'kysely';
 import { Client, Pool, types } from 'pg';
@@ -73,14 +75,22 @@ function nameOf(text: string): string | undefined {
  * a BEGIN that was given up and then ran left the next INSERT in a transaction that nobody committed: acknowledged, and lost.
  */
 class BatchingClient extends Client {
+  #xid: Promise<unknown> | undefined;
+
   // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
   override query(text: any, values?: any, callback?: any): any {
+    if (text === XID.sql && this.#xid) return this.#xid;
     // biome-ignore lint/suspicious/noExplicitAny: not in the public types
     const { stream } = (this as any).connection;
     stream.cork();
     process.nextTick(() => stream.uncork()); // once no promise has anything more to say
     const query = typeof text === 'string' && values ? { text, values, name: nameOf(text) } : text;
-    return query === text ? super.query(text, values, callback) : super.query(query, callback);
+    const answer = query === text ? super.query(text, values, callback) : super.query(query, callback);
+    if (query.text?.startsWith('start transaction')) {
+      this.#xid = super.query({ text: XID.sql, name: nameOf(XID.sql) });
+      this.#xid.catch(() => {}); // thrown to whoever asks for it
+    }
+    return answer;
   }
 }
 
@@ -112,6 +122,17 @@ class EagerDialect extends PostgresDialect {
   override createDriver(): Driver {
     return new EagerDriver(this.#config);
   }
+}
+
+const XID = CompiledQuery.raw('select pg_current_xact_id()::text as xid');
+
+/**
+ * The number of a transaction (xid8), which PostgreSQL therefore knows as running. It costs no round trip: it is asked for
+ * with BEGIN. (Kysely would send the first statement only after its answer.)
+ */
+export async function xidOf(trx: Transaction<Database>): Promise<string> {
+  const { rows } = await trx.executeQuery<{ xid: string }>(XID);
+  return (rows[0] as { xid: string }).xid;
 }
 
 /** A pool of connections with a bound on every wait: for a connection 2 s (then 503, never a hang), for the rest LIMITS. */

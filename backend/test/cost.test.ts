@@ -1,0 +1,77 @@
+/**
+ * What a request costs, in things that no machine and no neighbour changes: packets. A write to a socket is the dearest
+ * thing that a replica does (docs/benchmarks.md), here and for whoever is woken by it.
+ */
+import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { useApi, warm } from './support/api.ts';
+
+const api = useApi();
+
+type Name = 'postgres' | 'redis';
+const packets: Name[] = [];
+const ports: Record<string, Name> = {
+  [new URL(process.env.TEST_POSTGRES_URL as string).port]: 'postgres',
+  [new URL(process.env.TEST_REDIS_URL as string).port]: 'redis',
+};
+// Each call of one of these is one system call.
+const originals = { _write: Socket.prototype._write, _writev: Socket.prototype._writev };
+
+beforeAll(() => {
+  for (const method of ['_write', '_writev'] as const) {
+    const original = originals[method] as (...args: unknown[]) => void;
+    Socket.prototype[method] = function (this: Socket, ...args: unknown[]) {
+      const name = ports[`${this.remotePort}`];
+      if (name) packets.push(name);
+      original.apply(this, args);
+    };
+  }
+});
+afterAll(() => Object.assign(Socket.prototype, originals));
+
+/** The packets of one request: the fewest of some, because the gate asks each second, and the connections are shared. */
+async function packetsOf(request: () => PromiseLike<{ status: number }>, status: number) {
+  const seen: string[] = [];
+  for (let attempt = 0; attempt < 10; attempt++) {
+    await sleep(10); // what the request before has left to say
+    packets.length = 0;
+    expect((await request()).status).toBe(status);
+    await sleep(10);
+    const count = (name: Name) => packets.filter((packet) => packet === name).length;
+    seen.push(`postgres ${count('postgres')}, redis ${count('redis')}`);
+  }
+  return seen.sort()[0];
+}
+
+const client = () => api.replicas[0].api;
+
+test('A ping asks nobody', async () => {
+  expect(await packetsOf(() => client().get('/ping'), 200)).toBe('postgres 0, redis 0');
+});
+
+test('A cached read is one packet to Redis', async () => {
+  await warm(client(), '/tasks/1');
+  // The one to PostgreSQL is the test's own: it compares every answer from the cache with the database (support/api.ts).
+  expect(await packetsOf(() => client().get('/tasks/1'), 200)).toBe('postgres 1, redis 1');
+});
+
+test('A read of what is not cached is one packet to PostgreSQL', async () => {
+  const { body } = await client().post('/items').send({ title: 'cost' });
+  expect(await packetsOf(() => client().get(`/items/${body.id}`), 200)).toBe('postgres 1, redis 0');
+});
+
+test('A write of what is not cached is two packets to PostgreSQL: its own, and its outcome with COMMIT', async () => {
+  expect(await packetsOf(() => client().post('/items').send({ title: 'cost' }), 201)).toBe('postgres 2, redis 0');
+});
+
+test('A write of what is cached is two packets to Redis more: its announcement, and its end', async () => {
+  expect(await packetsOf(() => client().post('/tasks').send({ title: 'cost' }), 201)).toBe('postgres 2, redis 2');
+});
+
+test('Reads of one turn of the event loop share a packet to Redis', async () => {
+  await sleep(50);
+  packets.length = 0;
+  const { redis } = api.replicas[0].deps;
+  await Promise.all(Array.from({ length: 20 }, () => redis?.ping()));
+  expect(packets).toEqual(['redis']);
+});
