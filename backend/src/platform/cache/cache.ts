@@ -1,4 +1,4 @@
-import { AbortedTransactionError, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Database } from '../database/schema.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import { HttpError } from '../http/errors.ts';
@@ -66,7 +66,7 @@ export async function commit<T>(
       return change;
     });
   } catch (error) {
-    if (error instanceof AbortedTransactionError) await last; // throws why
+    await last; // throws why COMMIT failed, if that is why
     throw error;
   }
 }

@@ -10,9 +10,10 @@ import {
   type Transaction,
   type TransactionSettings,
 } from 'kysely';
-import { Client, Pool, types } from 'pg';
+import { Pool, types } from 'pg';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
+import { BatchingClient, XID } from './batching-client.ts';
 import type { Database } from './schema.ts';
 
 /** Type numbers (oid) of pg_type. */
@@ -55,48 +56,10 @@ const READ_ONLY = '-c default_transaction_read_only=on';
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
 const QUERY_TIMEOUT_MS = 4500;
 
-/** Texts that get a name. Ours are some hundred; a list with ever new shapes must not fill the memory of PostgreSQL. */
-const MAX_NAMES = 500;
-const TRANSACTION_CONTROL = /^(start|begin|commit|rollback)/;
-const names = new Map<string, string>();
-
-/** Of a prepared statement: PostgreSQL parses and plans a text once a connection, which is half of what a short one costs. */
-function nameOf(text: string): string | undefined {
-  const known = names.get(text);
-  if (known || names.size >= MAX_NAMES || TRANSACTION_CONTROL.test(text)) return known;
-  const name = `s${names.size}`;
-  names.set(text, name);
-  return name;
-}
-
 /**
- * Sends statements as they come, without waiting for the answer to the one before (`pipeline`), and those of one tick in one
- * packet. A query that is given up (QUERY_TIMEOUT_MS) ends its connection then. Without `pipeline` node-postgres only forgets the query:
- * a BEGIN that was given up and then ran left the next INSERT in a transaction that nobody committed: acknowledged, and lost.
- */
-class BatchingClient extends Client {
-  #xid: Promise<unknown> | undefined;
-
-  // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
-  override query(text: any, values?: any, callback?: any): any {
-    if (text === XID.sql && this.#xid) return this.#xid;
-    // biome-ignore lint/suspicious/noExplicitAny: not in the public types
-    const { stream } = (this as any).connection;
-    stream.cork();
-    process.nextTick(() => stream.uncork()); // once no promise has anything more to say
-    const query = typeof text === 'string' && values ? { text, values, name: nameOf(text) } : text;
-    const answer = query === text ? super.query(text, values, callback) : super.query(query, callback);
-    if (query.text?.startsWith('start transaction')) {
-      this.#xid = super.query({ text: XID.sql, name: nameOf(XID.sql) });
-      this.#xid.catch(() => {}); // thrown to whoever asks for it
-    }
-    return answer;
-  }
-}
-
-/**
- * Does not wait for the answer to BEGIN, which then goes with the first statement. Should BEGIN fail, that statement runs outside
- * of a transaction, which is why only a transaction may write (`writesInTransactions`): it fails too.
+ * Does not wait for the answer to BEGIN, which then goes with the first statement; if BEGIN fails, PostgreSQL skips that
+ * (batching-client.ts). If that comes later, it runs outside of a transaction, where nothing can be written
+ * (`writesInTransactions`).
  */
 class EagerDriver extends PostgresDriver {
   #begun = new WeakMap<DatabaseConnection, Promise<void>>();
@@ -124,14 +87,12 @@ class EagerDialect extends PostgresDialect {
   }
 }
 
-const XID = CompiledQuery.raw('select pg_current_xact_id()::text as xid');
-
 /**
  * The number of a transaction (xid8), which PostgreSQL therefore knows as running. It costs no round trip: it is asked for
  * with BEGIN. (Kysely would send the first statement only after its answer.)
  */
 export async function xidOf(trx: Transaction<Database>): Promise<string> {
-  const { rows } = await trx.executeQuery<{ xid: string }>(XID);
+  const { rows } = await trx.executeQuery<{ xid: string }>(CompiledQuery.raw(XID));
   return (rows[0] as { xid: string }).xid;
 }
 

@@ -1,0 +1,124 @@
+import type { Socket } from 'node:net';
+import { Client, type ClientConfig } from 'pg';
+
+/** Texts that get a name. Ours are some hundred; a list with ever new shapes must not fill the memory of PostgreSQL. */
+const MAX_NAMES = 500;
+const names = new Map<string, string>();
+
+/** Of a prepared statement: PostgreSQL parses and plans a text once a connection, which is half of what a short one costs. */
+function nameOf(text: string): string | undefined {
+  const known = names.get(text);
+  if (known || names.size >= MAX_NAMES) return known;
+  const name = `s${names.size}`;
+  names.set(text, name);
+  return name;
+}
+
+/** The question for the number of the transaction (xid8). */
+export const XID = 'select pg_current_xact_id()::text as xid';
+
+/** What node-postgres has and does not declare. */
+interface Internals {
+  readonly connection: { readonly stream: Socket; sync(): void; query(text: string): void };
+  _handleCommandComplete(message: unknown): void;
+  _handleReadyForQuery(message: { status: string }): void;
+  _handleErrorMessage(error: unknown): void;
+}
+const InternalClient = Client as unknown as new (config?: ClientConfig) => Client & Internals;
+
+interface Group {
+  readonly size: number;
+  over: number;
+}
+
+/**
+ * Sends the statements of one tick in one packet and as one group, that is with one Sync at its end: PostgreSQL then answers
+ * with one packet too, and wakes us once. (In `pipeline` mode, which this needs, node-postgres sends a Sync with each
+ * statement, and PostgreSQL a packet with each Sync.) When one fails, PostgreSQL skips the rest of its group.
+ *
+ * A connection is one request's, so that a group is what that request sends: BEGIN with the first statement, or the last with COMMIT.
+ *
+ * A query that is given up ends its connection. Without `pipeline` node-postgres only forgets the query: a BEGIN that was given
+ * up and then ran left the next INSERT in a transaction that nobody committed: acknowledged, and lost.
+ */
+export class BatchingClient extends InternalClient {
+  /** Those under way, oldest first. */
+  readonly #groups: Group[] = [];
+  /** Statements that were sent without their Sync. */
+  #open = 0;
+  #corked = false;
+  #xid: Promise<unknown> | undefined;
+  readonly #sync: () => void;
+
+  constructor(config?: ClientConfig) {
+    super(config);
+    const wire = this.connection;
+    this.#sync = wire.sync.bind(wire);
+    wire.sync = () => void this.#open++;
+    // The simple protocol, which is its own Sync.
+    const query = wire.query.bind(wire);
+    wire.query = (text) => {
+      this.#close();
+      this.#groups.push({ size: 1, over: 0 });
+      query(text);
+    };
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
+  override query(text: any, values?: any, callback?: any): any {
+    if (text === XID && this.#xid) return this.#xid;
+    this.#cork();
+    if (typeof text !== 'string' || !values) return super.query(text, values, callback);
+    const answer = super.query({ text, values, name: nameOf(text) } as never, callback);
+    if (text.startsWith('start transaction')) {
+      // With BEGIN: a round trip for what every write needs.
+      this.#xid = super.query({ text: XID, name: nameOf(XID) } as never) as unknown as Promise<unknown>;
+      this.#xid.catch(() => {}); // thrown to whoever asks for it
+    }
+    return answer;
+  }
+
+  /** Until no promise has anything more to say. */
+  #cork(): void {
+    if (this.#corked) return;
+    const { stream } = this.connection;
+    this.#corked = true;
+    stream.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      this.#close();
+      stream.uncork();
+    });
+  }
+
+  #close(): void {
+    if (this.#open === 0) return;
+    this.#groups.push({ size: this.#open, over: 0 });
+    this.#open = 0;
+    this.#sync();
+  }
+
+  /** One statement of the group is over. @returns whether PostgreSQL says nothing about it, because others follow */
+  #another(): boolean {
+    const [group] = this.#groups;
+    return group !== undefined && ++group.over < group.size;
+  }
+
+  override _handleCommandComplete(message: unknown): void {
+    super._handleCommandComplete(message);
+    if (this.#another()) super._handleReadyForQuery({ status: 'T' });
+  }
+
+  override _handleErrorMessage(error: unknown): void {
+    super._handleErrorMessage(error);
+    while (this.#another()) {
+      super._handleReadyForQuery({ status: 'E' });
+      super._handleErrorMessage(error);
+    }
+  }
+
+  override _handleReadyForQuery(message: { status: string }): void {
+    this.#groups.shift();
+    super._handleReadyForQuery(message);
+  }
+}
