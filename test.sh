@@ -19,7 +19,7 @@ mkdir -p "$DATA/logs"
 install_packages postgresql redis-server nginx-light supervisor gettext-base shellcheck $MONITORING_PACKAGES
 install_dependencies
 cd "$ROOT"
-step 'shell scripts' shellcheck -x ./*.sh native/*.sh backend/*.sh k6/*.sh .ci/*
+step 'shell scripts' shellcheck -x ./*.sh native/*.sh backend/*.sh k6/*.sh bench/*.sh .ci/*
 step 'Prometheus configuration and rules' promtool check config monitoring/prometheus/prometheus.yml
 step 'alerts' promtool test rules monitoring/prometheus/tests/*.yml
 cd backend

@@ -13,7 +13,7 @@ import {
   temporaryFolder,
   until,
 } from '../backend/test/support/servers.ts';
-import { databaseUrl, runMigrations, startReplica } from '../backend/test/support/stack.ts';
+import { changeCode, copyOfCode, databaseUrl, runMigrations, startReplica } from '../backend/test/support/stack.ts';
 
 export const WORKLOADS = ['ping', 'cached', 'uncached', 'create', 'mix'] as const;
 export type Workload = (typeof WORKLOADS)[number];
@@ -113,8 +113,13 @@ export function makeDatabase(name: string, postgres: Postgres): string {
   return database(name);
 }
 
-async function startTandem(name: string, { postgres, redis }: World, folder?: string): Promise<Contender> {
-  const settings = { NODE_ENV: 'production', DATABASE_URL: databaseUrl(postgres, database(name)) };
+async function startTandem(
+  name: string,
+  { postgres, redis }: World,
+  folder?: string,
+  own: Record<string, string> = {},
+): Promise<Contender> {
+  const settings = { NODE_ENV: 'production', DATABASE_URL: databaseUrl(postgres, database(name)), ...own };
   const replicas = await Promise.all(
     REPLICAS.map((each) => startReplica(each, postgres, redis, undefined, settings, folder ? { folder } : {})),
   );
@@ -124,6 +129,14 @@ async function startTandem(name: string, { postgres, redis }: World, folder?: st
     limits,
   );
   return { name, replicas, nginx };
+}
+
+/** Writes that come twice happen twice. */
+function withoutOutcomes(): string {
+  const folder = copyOfCode();
+  const keep = ', last: () => keep(trx, named(names), { answer: own })';
+  changeCode(path.join(folder, 'src/platform/http/write.ts'), [[keep, '']]);
+  return folder;
 }
 
 const node =
@@ -158,6 +171,9 @@ export const CONTENDERS: Record<string, (world: World) => Promise<Contender>> = 
     workloads: ['ping'],
   }),
   'nginx-return': () => none('nginx-return', 'return 200 "pong";'),
+  // What the guarantees cost: this project without the cache, and without keeping the outcomes of writes.
+  'without-redis': (world) => startTandem('without-redis', world, undefined, { REDIS_URL: '' }),
+  'without-outcomes': (world) => startTandem('without-outcomes', world, withoutOutcomes()),
   // Another copy of this project, to compare two versions of it: BEFORE is its folder backend/.
   before: (world) => startTandem('before', world, process.env.BEFORE),
 };
