@@ -9,7 +9,7 @@ const names = new Map<string, string>();
 function nameOf(text: string): string | undefined {
   const known = names.get(text);
   if (known || names.size >= MAX_NAMES) return known;
-  const name = `s${names.size}`;
+  const name = `${/^\w+/.exec(text)?.[0]}_${names.size}`; // traces show it
   names.set(text, name);
   return name;
 }
