@@ -156,7 +156,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   async 'Redis loses its memory, and opens, before a write has its number'(world) {
     const [a, b] = await ready(world, 'a', 'b');
     const begun = stop();
-    const writing = a.write('second', { beforeStatement: begun.step });
+    const writing = a.write('second', { beforeTransaction: begun.step });
     await begun.arrived;
     await settled(a);
     await world.flush();
@@ -263,7 +263,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
   async 'the gate is opened again before a write that it would let pass has its number'(world) {
     const { reaches: c, cut } = await closedLongAgo(world);
     const begun = stop();
-    const writing = cut.write('second', { beforeStatement: begun.step });
+    const writing = cut.write('second', { beforeTransaction: begun.step });
     await begun.arrived;
     await c.gate.beat();
     await world.warm(c);

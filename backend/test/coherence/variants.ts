@@ -19,7 +19,6 @@ const DROP = "redis.call('UNLINK', KEYS[i], KEYS[i + 1])";
 const MARK = "redis.call('SADD', KEYS[i + 2], ARGV[1])";
 const CLOSED = "if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end";
 const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change.tags, await xidOf(trx)))) {';
-const WORK = 'const change = await work(trx);';
 const COMMIT = 'const result = await commit(db, async (trx) => {';
 const WAIT = 'while (!(await everyEarlierIsOver(xid)))';
 
@@ -98,7 +97,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a write announces itself before PostgreSQL knows it as running',
     changes: {
       [CACHE]: [
-        [WORK, `await announce(['kv:x'], '3');\n        ${WORK}`],
+        [COMMIT, `await announce(['kv:x'], '3');\n      ${COMMIT}`],
         [ANNOUNCE, 'if (false as boolean) {'],
       ],
     },

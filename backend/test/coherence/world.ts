@@ -2,12 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
-import { type KyselyPlugin, sql } from 'kysely';
+import { type KyselyPlugin, sql, type Transaction } from 'kysely';
 import { pino } from 'pino';
 import type * as CacheModule from '../../src/platform/cache/coherent-cache.ts';
 import type * as GateModule from '../../src/platform/cache/gate.ts';
 import type * as RedisModule from '../../src/platform/cache/redis.ts';
 import type * as DatabaseModule from '../../src/platform/database/client.ts';
+import type { Database } from '../../src/platform/database/schema.ts';
 import type * as MetricsModule from '../../src/platform/metrics/metrics.ts';
 import { connect } from '../support/api.ts';
 import { startForwarder } from '../support/forwarder.ts';
@@ -24,7 +25,7 @@ type Step = () => Promise<unknown>;
 /** Steps of one write. */
 export interface WriteSteps {
   /** The transaction has no number yet. */
-  readonly beforeStatement?: Step;
+  readonly beforeTransaction?: Step;
   readonly beforeBegin?: Step;
   /** Announced; COMMIT comes next. */
   readonly afterBegin?: Step;
@@ -123,6 +124,19 @@ export async function createWorld(source: string) {
       return { value, outcome };
     }
 
+    /** The database, of which a transaction begins only after `step`: with BEGIN it has its number. */
+    const pausing = (step?: Step): typeof db => {
+      const transaction = () => ({
+        setIsolationLevel: (level: 'read committed') => ({
+          async execute<T>(work: (trx: Transaction<Database>) => Promise<T>) {
+            await step?.();
+            return db.transaction().setIsolationLevel(level).execute(work);
+          },
+        }),
+      });
+      return step ? (Object.assign(Object.create(db), { transaction }) as typeof db) : db;
+    };
+
     /** Writes the register; how it ended is in the history. */
     async function write(value: string, plan: WriteSteps = {}): Promise<void> {
       const invoke = now();
@@ -132,8 +146,7 @@ export async function createWorld(source: string) {
       };
       steps.write = plan;
       try {
-        await cache.write(db, async (trx) => {
-          await plan.beforeStatement?.();
+        await cache.write(pausing(plan.beforeTransaction), async (trx) => {
           await trx
             .updateTable('kv')
             .set({ value })
