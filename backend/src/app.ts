@@ -84,8 +84,8 @@ function assemble(
   app.use(...forExpress(unknownRoute), onError as unknown as ErrorRequestHandler);
 
   const take = createFastLane(
-    // What Express traces of a request is worth more than its time; and a fault is shown by Express.
-    options.traced || fault ? [] : lanes.map((lane) => ({ ...lane, handlers: [...before, ...lane.handlers] })),
+    // What Express traces of a request is worth more than its time.
+    options.traced ? [] : lanes.map((lane) => ({ ...lane, handlers: [...before, ...lane.handlers] })),
     onError,
   );
   return (request, response) => {
