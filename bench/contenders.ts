@@ -102,16 +102,25 @@ async function startPeer(
   return { name, replicas, nginx: await startPlainNginx(replicas.map(({ port }) => port)) };
 }
 
+/** For PostgreSQL's own programs. */
+export const asAdmin = ({ port }: Postgres) => ['-h', '127.0.0.1', '-p', `${port}`, '-U', 'postgres'];
+
 /** Of a contender. */
 export const database = (name: string) => `bench_${name.replaceAll('-', '_')}`;
 
 /** The same tables for all, each in a database of its own. @returns its name */
 export function makeDatabase(name: string, postgres: Postgres): string {
-  const at = ['-h', '127.0.0.1', '-p', `${postgres.port}`, '-U', 'postgres'];
-  execFileSync(postgresProgram('createdb'), [...at, database(name)]);
+  execFileSync(postgresProgram('createdb'), [...asAdmin(postgres), database(name)]);
   runMigrations(postgres, undefined, database(name));
   return database(name);
 }
+
+/** This project's Nginx; all the load comes from one address. */
+export const startOwnNginx = (replicas: readonly RunningServer[]) =>
+  startNginx(
+    replicas.map(({ port }) => port),
+    { LIMIT_RATE: '100000r/s', LIMIT_BURST: '100000' },
+  );
 
 async function startTandem(
   name: string,
@@ -123,12 +132,7 @@ async function startTandem(
   const replicas = await Promise.all(
     REPLICAS.map((each) => startReplica(each, postgres, redis, undefined, settings, folder ? { folder } : {})),
   );
-  const limits = { LIMIT_RATE: '100000r/s', LIMIT_BURST: '100000' }; // all the load comes from one address
-  const nginx = await startNginx(
-    replicas.map(({ port }) => port),
-    limits,
-  );
-  return { name, replicas, nginx };
+  return { name, replicas, nginx: await startOwnNginx(replicas) };
 }
 
 /** Writes that come twice happen twice. */

@@ -3,7 +3,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { type Postgres, postgresProgram } from '../backend/test/support/servers.ts';
-import type { Contender, Workload, World } from './contenders.ts';
+import { asAdmin, type Contender, type Workload, type World } from './contenders.ts';
 import { cpuSeconds } from './cpu.ts';
 import type { Cpu, Load } from './report.ts';
 
@@ -13,12 +13,12 @@ const ROWS = 500;
 const ITEMS_READ = 100;
 const TEXT = { title: 'Water the plants', description: 'All of them, also the cactus' };
 
-const execute = promisify(execFile);
+export const execute = promisify(execFile);
 
 /** Psql's answer, one row a line. */
-export function ask(postgres: Postgres, database: string, statement: string): string {
-  const at = ['-h', '127.0.0.1', '-p', `${postgres.port}`, '-U', 'postgres', '-d', database];
-  return execFileSync(postgresProgram('psql'), [...at, '-XAtqc', statement], { encoding: 'utf8' });
+function ask(postgres: Postgres, database: string, statement: string): string {
+  const args = [...asAdmin(postgres), '-d', database, '-XAtqc', statement];
+  return execFileSync(postgresProgram('psql'), args, { encoding: 'utf8' });
 }
 
 /** The rows that are read. Autovacuum would fall on whoever's turn it is. */

@@ -9,8 +9,9 @@ export interface Load {
   readonly failed: number;
 }
 
+export const PROCESSES = ['nginx', 'replicas', 'redis', 'postgres'] as const;
 /** In microseconds a request, of all processes of that kind. */
-export type Cpu = Readonly<Record<'nginx' | 'replicas' | 'redis' | 'postgres', number>>;
+export type Cpu = Readonly<Record<(typeof PROCESSES)[number], number>>;
 
 export interface Sample extends Load {
   readonly name: string;
@@ -28,7 +29,7 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
-export const total = ({ cpu }: { readonly cpu: Cpu }) => cpu.nginx + cpu.replicas + cpu.redis + cpu.postgres;
+const total = ({ cpu }: { readonly cpu: Cpu }) => cpu.nginx + cpu.replicas + cpu.redis + cpu.postgres;
 
 export const table = (rows: readonly (readonly (string | number)[])[]) =>
   rows.map((row, n) => `| ${row.join(' | ')} |${n === 0 ? `\n|${row.map(() => '---|').join('')}` : ''}`).join('\n');
@@ -58,7 +59,7 @@ function section(samples: readonly Sample[], workload: string, names: readonly s
       const pair = peak.find(({ round }) => round === own.round);
       return pair ? [total(own) / total(pair)] : [];
     });
-    const cpu = (['nginx', 'replicas', 'redis', 'postgres'] as const).map((kind) => mid((s) => s.cpu[kind]));
+    const cpu = PROCESSES.map((kind) => mid((s) => s.cpu[kind]));
     const low = Math.min(...peak.map(total)).toFixed(0);
     const high = Math.max(...peak.map(total)).toFixed(0);
     const failed = [...peak, ...half].reduce((sum, s) => sum + s.failed, 0);

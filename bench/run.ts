@@ -2,10 +2,9 @@
  * Runs all contenders in turn on one PostgreSQL and one Redis, round after round, and prints what each request costs.
  * Two numbers of two runs must not be compared: machines are noisy, and a pair of one round is not. (docs/benchmarks.md)
  */
-import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import {
   cleanUp,
   postgresProgram,
@@ -14,9 +13,9 @@ import {
   startRedis,
   temporaryFolder,
 } from '../backend/test/support/servers.ts';
-import { CONTENDERS, database, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
+import { asAdmin, CONTENDERS, database, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
 import { cpuSeconds } from './cpu.ts';
-import { fill, pace, saturate, type Target, weigh } from './load.ts';
+import { execute, fill, pace, saturate, type Target, weigh } from './load.ts';
 import { report, type Sample } from './report.ts';
 
 const { values: options } = parseArgs({
@@ -36,8 +35,6 @@ const seconds = Number(options.seconds);
 const connections = Number(options.connections);
 const WARM_UP_SECONDS = 2;
 
-const execute = promisify(execFile);
-
 /** Of one statement or command by itself, without any of us: what it takes at least. @returns microseconds of CPU */
 async function limitOf(server: RunningServer, program: string, args: string[], count: RegExp): Promise<string> {
   const before = cpuSeconds([server.pid]);
@@ -50,8 +47,19 @@ async function serverLimits({ postgres, redis }: World, database: string): Promi
   const pgbench = async (statement: string) => {
     const file = path.join(temporaryFolder('pgbench'), 'statement.sql');
     writeFileSync(file, `\\set id random(1, 500)\n${statement};\n`);
-    const at = ['-h', '127.0.0.1', '-p', `${postgres.port}`, '-U', 'postgres', database];
-    const args = ['-n', '-M', 'prepared', '-c', options.connections, '-T', options.seconds, '-f', file, ...at];
+    const args = [
+      '-n',
+      '-M',
+      'prepared',
+      '-c',
+      options.connections,
+      '-T',
+      options.seconds,
+      '-f',
+      file,
+      ...asAdmin(postgres),
+      database,
+    ];
     return limitOf(postgres, postgresProgram('pgbench'), args, /actually processed: (\d+)/);
   };
   const columns = 'id, title, description, status, created_at, updated_at';

@@ -4,11 +4,11 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { cleanUp, startNginx, startPostgres, startRedis } from '../backend/test/support/servers.ts';
+import { cleanUp, startPostgres, startRedis } from '../backend/test/support/servers.ts';
 import { databaseUrl, startReplica } from '../backend/test/support/stack.ts';
-import { makeDatabase, type Workload, type World } from './contenders.ts';
+import { makeDatabase, startOwnNginx, type Workload, type World } from './contenders.ts';
 import { fill, saturate, type Target, weigh } from './load.ts';
-import { median, table } from './report.ts';
+import { median, PROCESSES, table } from './report.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -61,15 +61,10 @@ try {
   for (let n = 1; n <= most; n++) {
     replicas.push(await startReplica(`backend-${n}`, postgres, redis, undefined, settings));
   }
-  const limits = { LIMIT_RATE: '100000r/s', LIMIT_BURST: '100000' };
   const targets: Target[] = [];
   for (const count of COUNTS) {
     const some = replicas.slice(0, count);
-    const nginx = await startNginx(
-      some.map(({ port }) => port),
-      limits,
-    );
-    targets.push({ name: `${count}`, nginx, replicas: some, items });
+    targets.push({ name: `${count}`, nginx: await startOwnNginx(some), replicas: some, items });
   }
   const workloads = options.workloads.split(',') as Workload[];
   const all = targets.at(-1) as Target;
@@ -95,9 +90,7 @@ try {
     const rows = COUNTS.map((count) => {
       const own = of(count);
       const each = median(own.map(({ rate }) => rate)) / count;
-      const cpu = (['nginx', 'replicas', 'redis', 'postgres'] as const).map((kind) =>
-        median(own.map((result) => result.cpu[kind])).toFixed(0),
-      );
+      const cpu = PROCESSES.map((kind) => median(own.map((result) => result.cpu[kind])).toFixed(0));
       const failed = own.reduce((sum, result) => sum + result.failed, 0);
       return [count, (each * count).toFixed(0), each.toFixed(0), (each / one).toFixed(3), ...cpu, failed];
     });
