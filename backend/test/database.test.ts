@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, NoResultError, sql } from 'kysely';
 import { DatabaseError } from 'pg';
 import { classifyDatabaseError } from '../src/platform/database/errors.ts';
 import { isMigrated, migrate } from '../src/platform/database/migrate.ts';
+import { prepared } from '../src/platform/database/prepared.ts';
 import type { Database } from '../src/platform/database/schema.ts';
 import { connect, createTestDatabase, databaseUrl } from './support/api.ts';
 import { PASSWORDS } from './support/global-setup.ts';
@@ -109,6 +110,46 @@ describe('roles', () => {
       app,
     );
     expect(rows).toEqual([]);
+  });
+});
+
+describe('prepared statements', () => {
+  let db: Kysely<Database>;
+  beforeAll(async () => {
+    db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 1);
+  });
+  let built = 0;
+  const insert = prepared((trx, task: { title: string; description?: string | null }) => {
+    built++;
+    return trx.insertInto('tasks').values(task).returning(['title', 'description', 'status']);
+  });
+
+  test('When fields and values differ, then each row gets its own, and a statement is built once a set of fields', async () => {
+    expect(await insert.executeTakeFirstOrThrow(db, { title: 'a' })).toMatchObject({ title: 'a', description: null });
+    for (const title of ['b', 'c']) {
+      expect(await insert.execute(db, { description: `of ${title}`, title })).toEqual([
+        { title, description: `of ${title}`, status: 'pending' },
+      ]);
+    }
+    expect(built).toBe(2);
+  });
+
+  test('When there is no row, then the caller is told as by Kysely', async () => {
+    const byTitle = prepared((on, { title }: { title: string }) =>
+      on.selectFrom('tasks').select('id').where('title', '=', title),
+    );
+    expect(await byTitle.executeTakeFirst(db, { title: 'nobody' })).toBeUndefined();
+    await expect(byTitle.executeTakeFirstOrThrow(db, { title: 'nobody' })).rejects.toThrow(NoResultError);
+  });
+
+  test('When a statement computes with a value, then it fails at once, and nothing wrong is kept', async () => {
+    const page = prepared((on, { limit }: { limit: number }) =>
+      on
+        .selectFrom('tasks')
+        .select('id')
+        .limit(limit + 1),
+    );
+    await expect(page.execute(db, { limit: 1 })).rejects.toThrow('must not look at "limit"');
   });
 });
 

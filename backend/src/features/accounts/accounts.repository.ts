@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewTransaction, NewUser, TransactionQuery, UserChanges, UserQuery } from './accounts.schemas.ts';
@@ -20,13 +21,13 @@ export function listUsers(db: Kysely<Database>, { limit, cursor }: UserQuery) {
   return query.execute();
 }
 
-export function findUser(db: Kysely<Database>, id: number) {
-  return db.selectFrom('users').select(USER_WITH_VERSION).where('id', '=', id).executeTakeFirst();
-}
+const userById = prepared((db, { id }: { id: number }) =>
+  db.selectFrom('users').select(USER_WITH_VERSION).where('id', '=', id),
+);
+const newUser = prepared((db, user: NewUser) => db.insertInto('users').values(user).returning(USER_WITH_VERSION));
 
-export function insertUser(trx: WriteTransaction, user: NewUser) {
-  return trx.insertInto('users').values(user).returning(USER_WITH_VERSION).executeTakeFirstOrThrow();
-}
+export const findUser = (db: Kysely<Database>, id: number) => userById.executeTakeFirst(db, { id });
+export const insertUser = (trx: WriteTransaction, user: NewUser) => newUser.executeTakeFirstOrThrow(trx, user);
 
 /** @returns undefined when there is no such user in a version that the precondition allows, or the new limit does not cover the balance */
 export function updateUser(trx: WriteTransaction, id: number, changes: UserChanges, precondition: Precondition) {
@@ -61,49 +62,54 @@ export function listTransactions(db: Kysely<Database>, { user_id, limit, cursor 
   return query.execute();
 }
 
-export function findTransaction(db: Kysely<Database>, id: number) {
-  return db.selectFrom('transactions').select(TRANSACTION).where('id', '=', id).executeTakeFirst();
-}
+const transactionById = prepared((db, { id }: { id: number }) =>
+  db.selectFrom('transactions').select(TRANSACTION).where('id', '=', id),
+);
+
+export const findTransaction = (db: Kysely<Database>, id: number) => transactionById.executeTakeFirst(db, { id });
+
+const newTransaction = prepared(
+  (trx, { user_id, valor, tipo, descricao, change }: NewTransaction & { change: number }) =>
+    trx
+      .with('account', (cte) =>
+        cte
+          .updateTable('users')
+          .set((eb) => ({ saldo: eb('saldo', '+', change), version: nextVersion }))
+          .where('id', '=', user_id)
+          .where(sql<boolean>`saldo + ${change} between -limite and ${Number.MAX_SAFE_INTEGER}`)
+          .returning(['id', 'limite', 'saldo']),
+      )
+      .insertInto('transactions')
+      .columns(['user_id', 'valor', 'tipo', 'descricao'])
+      .expression((eb) =>
+        eb
+          .selectFrom('account')
+          .select([
+            'account.id',
+            sql<number>`${valor}::bigint`.as('valor'),
+            sql<'c' | 'd'>`${tipo}`.as('tipo'),
+            sql<string>`${descricao}`.as('descricao'),
+          ]),
+      )
+      .returning([
+        ...TRANSACTION,
+        sql<number>`(select limite from account)`.as('limite'),
+        sql<number>`(select saldo from account)`.as('saldo'),
+      ]),
+);
 
 /**
  * Moves money: the balance and the transaction that explains it change in one statement, or neither does. The condition is
  * looked at with the user's row locked, so no debits that run side by side can pass the limit together.
  * @returns undefined when there is no such user, or the balance would leave its bounds
  */
-export function insertTransaction(trx: WriteTransaction, { user_id, valor, tipo, descricao }: NewTransaction) {
-  const change = tipo === 'c' ? valor : -valor;
-  return trx
-    .with('account', (cte) =>
-      cte
-        .updateTable('users')
-        .set((eb) => ({ saldo: eb('saldo', '+', change), version: nextVersion }))
-        .where('id', '=', user_id)
-        .where(sql<boolean>`saldo + ${change} between -limite and ${Number.MAX_SAFE_INTEGER}`)
-        .returning(['id', 'limite', 'saldo']),
-    )
-    .insertInto('transactions')
-    .columns(['user_id', 'valor', 'tipo', 'descricao'])
-    .expression((eb) =>
-      eb
-        .selectFrom('account')
-        .select([
-          'account.id',
-          sql<number>`${valor}::bigint`.as('valor'),
-          sql<'c' | 'd'>`${tipo}`.as('tipo'),
-          sql<string>`${descricao}`.as('descricao'),
-        ]),
-    )
-    .returning([
-      ...TRANSACTION,
-      sql<number>`(select limite from account)`.as('limite'),
-      sql<number>`(select saldo from account)`.as('saldo'),
-    ])
-    .executeTakeFirst();
+export function insertTransaction(trx: WriteTransaction, transaction: NewTransaction) {
+  const change = transaction.tipo === 'c' ? transaction.valor : -transaction.valor;
+  return newTransaction.executeTakeFirst(trx, { ...transaction, change });
 }
 
-/** Balance and last transactions as one statement sees them, so that they always fit each other. One row a transaction. */
-export function findStatement(db: Kysely<Database>, userId: number) {
-  return db
+const statement = prepared((db, { userId }: { userId: number }) =>
+  db
     .selectFrom('users')
     .leftJoinLateral(
       (eb) =>
@@ -119,6 +125,8 @@ export function findStatement(db: Kysely<Database>, userId: number) {
     .select(['users.saldo', 'users.limite', sql<string>`now()`.as('data_extrato')])
     .select(['latest.valor', 'latest.tipo', 'latest.descricao', 'latest.realizada_em'])
     .where('users.id', '=', userId)
-    .orderBy('latest.id', 'desc')
-    .execute();
-}
+    .orderBy('latest.id', 'desc'),
+);
+
+/** Balance and last transactions as one statement sees them, so that they always fit each other. One row a transaction. */
+export const findStatement = (db: Kysely<Database>, userId: number) => statement.execute(db, { userId });

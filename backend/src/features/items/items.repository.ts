@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { ItemChanges, ItemQuery, NewItem } from './items.schemas.ts';
@@ -19,13 +20,12 @@ export async function listItems(db: Kysely<Database>, { status, limit, cursor }:
   return query.execute();
 }
 
-export function findItem(db: Kysely<Database>, id: string) {
-  return db.selectFrom('items').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
-}
+const byId = prepared((db, { id }: { id: string }) => db.selectFrom('items').select(WITH_VERSION).where('id', '=', id));
+const insert = prepared((db, item: NewItem) => db.insertInto('items').values(item).returning(WITH_VERSION));
 
-export function insertItem(trx: WriteTransaction, item: NewItem) {
-  return trx.insertInto('items').values(item).returning(WITH_VERSION).executeTakeFirstOrThrow();
-}
+export const findItem = (db: Kysely<Database>, id: string) => byId.executeTakeFirst(db, { id });
+
+export const insertItem = (trx: WriteTransaction, item: NewItem) => insert.executeTakeFirstOrThrow(trx, item);
 
 /** @returns undefined when there is no such item in a version that the precondition allows */
 export function updateItem(trx: WriteTransaction, id: string, changes: ItemChanges, precondition: Precondition) {

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { KvQuery, Pair } from './kv.schemas.ts';
@@ -15,9 +16,11 @@ export async function listPairs(db: Kysely<Database>, { prefix, limit, cursor }:
   return query.execute();
 }
 
-export function findPair(db: Kysely<Database>, key: string) {
-  return db.selectFrom('kv').select(['key', 'value', 'version']).where('key', '=', key).executeTakeFirst();
-}
+const byKey = prepared((db, { key }: { key: string }) =>
+  db.selectFrom('kv').select(['key', 'value', 'version']).where('key', '=', key),
+);
+
+export const findPair = (db: Kysely<Database>, key: string) => byKey.executeTakeFirst(db, { key });
 
 export async function countPairs(db: Kysely<Database>): Promise<number> {
   const { count } = await db

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
@@ -17,13 +18,14 @@ export function listProducts(db: Kysely<Database>, { limit, cursor }: ProductQue
   return query.execute();
 }
 
-export function findProduct(db: Kysely<Database>, id: number) {
-  return db.selectFrom('products').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
-}
+const byId = prepared((db, { id }: { id: number }) =>
+  db.selectFrom('products').select(WITH_VERSION).where('id', '=', id),
+);
+const insert = prepared((db, product: NewProduct) => db.insertInto('products').values(product).returning(WITH_VERSION));
 
-export function insertProduct(trx: WriteTransaction, product: NewProduct) {
-  return trx.insertInto('products').values(product).returning(WITH_VERSION).executeTakeFirstOrThrow();
-}
+export const findProduct = (db: Kysely<Database>, id: number) => byId.executeTakeFirst(db, { id });
+export const insertProduct = (trx: WriteTransaction, product: NewProduct) =>
+  insert.executeTakeFirstOrThrow(trx, product);
 
 /** @returns undefined when there is no such product in a version that the precondition allows */
 export function updateProduct(trx: WriteTransaction, id: number, changes: ProductChanges, precondition: Precondition) {

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
@@ -18,13 +19,11 @@ export async function listTasks(db: Kysely<Database>, { status, limit, cursor }:
   return query.execute();
 }
 
-export function findTask(db: Kysely<Database>, id: number) {
-  return db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id).executeTakeFirst();
-}
+const byId = prepared((db, { id }: { id: number }) => db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id));
+const insert = prepared((db, task: NewTask) => db.insertInto('tasks').values(task).returning(WITH_VERSION));
 
-export function insertTask(trx: WriteTransaction, task: NewTask) {
-  return trx.insertInto('tasks').values(task).returning(WITH_VERSION).executeTakeFirstOrThrow();
-}
+export const findTask = (db: Kysely<Database>, id: number) => byId.executeTakeFirst(db, { id });
+export const insertTask = (trx: WriteTransaction, task: NewTask) => insert.executeTakeFirstOrThrow(trx, task);
 
 /** @returns undefined when there is no such task in a version that the precondition allows */
 export function updateTask(trx: WriteTransaction, id: number, changes: TaskChanges, precondition: Precondition) {

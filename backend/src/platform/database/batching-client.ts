@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Client, type ClientConfig } from 'pg';
+import { Client, type ClientConfig, Query, type QueryResult } from 'pg';
 
 /** Texts that get a name. Ours are some hundred; a list with ever new shapes must not fill the memory of PostgreSQL. */
 const MAX_NAMES = 500;
@@ -25,6 +25,8 @@ interface Internals {
   _handleErrorMessage(error: unknown): void;
 }
 const InternalClient = Client as unknown as new (config?: ClientConfig) => Client & Internals;
+
+const InternalQuery = Query as unknown as new (text: string, values?: unknown[]) => Query;
 
 interface Group {
   readonly size: number;
@@ -69,13 +71,23 @@ export class BatchingClient extends InternalClient {
     if (text === XID && this.#xid) return this.#xid;
     this.#cork();
     if (typeof text !== 'string' || !values) return super.query(text, values, callback);
-    const answer = super.query({ text, values, name: nameOf(text) } as never, callback);
+    const answer = this.#named(text, values);
     if (text.startsWith('start transaction')) {
       // With BEGIN: a round trip for what every write needs.
-      this.#xid = super.query({ text: XID, name: nameOf(XID) } as never) as unknown as Promise<unknown>;
+      this.#xid = this.#named(XID);
       this.#xid.catch(() => {}); // thrown to whoever asks for it
     }
     return answer;
+  }
+
+  /** As `super.query({ text, values, name })`, which would copy that object by its property descriptors: 3 % of a create. */
+  #named(text: string, values?: unknown[]): Promise<QueryResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<QueryResult>();
+    const query = Object.assign(new InternalQuery(text, values), { name: nameOf(text) });
+    super.query(query as never, (error: Error | null, result: QueryResult) =>
+      error ? reject(error) : resolve(result),
+    );
+    return promise;
   }
 
   /** Until no promise has anything more to say. */

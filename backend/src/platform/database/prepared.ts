@@ -1,0 +1,49 @@
+import { type Compilable, CompiledQuery, type Kysely, NoResultError, type QueryNode } from 'kysely';
+import type { Database } from './schema.ts';
+
+/** Stands for a value while a statement is built. */
+class Placeholder {
+  readonly field: string;
+  constructor(field: string) {
+    this.field = field;
+  }
+  [Symbol.toPrimitive](): never {
+    throw new Error(`a prepared statement must not look at "${this.field}": it is built before there is a value`);
+  }
+}
+
+/**
+ * A statement that is built once for each set of fields, not with each request: Kysely takes as long for that as PostgreSQL to
+ * run it. `build` gets placeholders instead of values, so it can only pass them on.
+ */
+export function prepared<Fields extends object, Row>(build: (db: Kysely<Database>, fields: Fields) => Compilable<Row>) {
+  const statements = new Map<string, CompiledQuery<Row>>();
+
+  function statementOf(db: Kysely<Database>, names: string[]): CompiledQuery<Row> {
+    const known = statements.get(names.join());
+    if (known) return known;
+    const placeholders = Object.fromEntries(names.map((name) => [name, new Placeholder(name)]));
+    const built = build(db, placeholders as Fields).compile();
+    statements.set(names.join(), built);
+    return built;
+  }
+
+  async function execute(db: Kysely<Database>, fields: Fields): Promise<Row[]> {
+    const { sql, parameters } = statementOf(db, Object.keys(fields));
+    const values = parameters.map((it) => (it instanceof Placeholder ? fields[it.field as keyof Fields] : it));
+    return (await db.executeQuery<Row>(CompiledQuery.raw(sql, values))).rows;
+  }
+
+  async function executeTakeFirst(db: Kysely<Database>, fields: Fields): Promise<Row | undefined> {
+    return (await execute(db, fields))[0];
+  }
+
+  /** @throws NoResultError */
+  async function executeTakeFirstOrThrow(db: Kysely<Database>, fields: Fields): Promise<Row> {
+    const row = await executeTakeFirst(db, fields);
+    if (row === undefined) throw new NoResultError(statementOf(db, Object.keys(fields)).query as QueryNode);
+    return row;
+  }
+
+  return { execute, executeTakeFirst, executeTakeFirstOrThrow };
+}
