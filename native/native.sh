@@ -29,8 +29,9 @@ native_orphans() {
                     "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx | prometheus*) echo "$pid" ;; esac ;;
                     "$1") ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$2" | grep -Eq "(dist/server.js|src/server.ts)" || echo "$pid" ;;
                 esac
-            done' "$SERVICES" "$ROOT/backend" "${NODE:?}"
+            done' "$SERVICES" "$ROOT/backend" "${NODE:?}" &
     done
+    wait
 }
 native_end_orphans() {
     local pid signal deadline=$((SECONDS + 20))
@@ -224,7 +225,8 @@ native_configure() {
         mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
         socket=$socket/supervisor.sock
     fi
-    node="\"$NODE\" --enable-source-maps --import ./dist/tracing.js dist/server.js" build=$(cat "$DATA/build" 2>/dev/null) || true
+    node=$("$NODE" -p 'require(process.argv[1]).scripts.start' "$ROOT/backend/package.json")
+    node="\"$NODE\" ${node#node }" build=$(cat "$DATA/build" 2>/dev/null) || true
     # `node --watch` that is stopped while it restarts its child leaves the child behind; so the process group, which
     # is this program's alone, is ended with it.
     [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src --import ./src/tracing.ts src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
@@ -335,7 +337,7 @@ native_nginx() {
     rm -f "$folder/cert.pem" "$folder/key.pem"
     [ "$TLS" = off ] || install -m 600 "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem" "$folder/"
     nginx -t -q -e stderr -p "$folder/" -c "$folder/nginx.conf" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
-    if ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(native_nginx_files | checksum)" ]; then
+    if [ "$was_running" = 1 ] && ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(native_nginx_files | checksum)" ]; then
         ctl signal HUP nginx >/dev/null
     fi
     native_converge nginx
@@ -351,7 +353,7 @@ native_monitoring() {
     rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
     native_targets | write_targets "$folder/targets"
     chmod -R a+rX "$folder"
-    ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
+    [ "$was_running" = 0 ] || ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
     # shellcheck disable=SC2086 # one word a service
     { native_converge $MONITORING; native_wait $MONITORING; }
 }
@@ -383,21 +385,25 @@ native_states() {
     done
 }
 
-# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still.
+# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still. Each question to it
+# costs 0.2 s, so one that has just begun is not asked what it runs.
 native_converge() {
     local name
     ctl update "$@" >/dev/null
+    [ "$was_running" = 1 ] || return 0
     for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
 }
 native_wait() {
-    local name deadline=$((SECONDS + 60))
+    local name asked=$SECONDS deadline=$((SECONDS + 60))
     for name; do
         until native_healthy "$name"; do
+            sleep 0.1
+            [ $SECONDS -gt $((asked + 1)) ] || continue
+            asked=$SECONDS
             if [ $SECONDS -gt $deadline ] || ctl status "$name" | grep -q FATAL; then
                 warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
                 die "$name did not become healthy"
             fi
-            sleep 0.3
         done
         printf '  %-18s healthy\n' "$name"
     done
@@ -429,7 +435,7 @@ native_apply() {
         : >"$DATA/ports"
         : >"$RUN/programs.conf" # nothing yet: the order of the start is decided below
         env -i PATH="$PATH" HOME="${HOME:-/}" LANG=C.UTF-8 supervisord -c "$RUN/supervisord.conf" >"$DATA/logs/start.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/start.log" >&2; die "supervisord does not start"; }
-        for _ in 1 2 3 4 5 6 7 8 9 10; do ctl pid >/dev/null 2>&1 && break; sleep 0.5; done
+        for _ in {1..30}; do ctl pid >/dev/null 2>&1 && break; sleep 0.1; done
     fi
     mv "$RUN/programs.new" "$RUN/programs.conf"
     native_ports | cut -d' ' -f1 >>"$DATA/ports"
@@ -448,7 +454,7 @@ native_apply() {
     native_wait nginx
     [ "$DEV" = 1 ] || native_converge watchdog
     native_monitoring
-    ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
+    [ $was_running = 0 ] || ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
 }
 # Takes over what is new for this replica; with --rolling it is replaced in any case, and the next one's turn comes when Nginx
 # has got used to it.

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { loadConfig, loadMigrationConfig } from '../src/config.ts';
 
 const ADMIN_TOKEN = 'the-administrator';
@@ -17,4 +19,10 @@ test('names every variable that is wrong, and tells no value', () => {
   expect(wrong).not.toThrow(/secret/);
   expect(() => loadConfig({})).toThrow(/"DATABASE_URL" is required.*"ADMIN_TOKEN" is required/);
   expect(() => loadMigrationConfig({ DATABASE_ADMIN_URL: DATABASE_URL })).toThrow('DATABASE_APP_PASSWORD');
+});
+
+test('the image starts a replica as npm does', () => {
+  const read = (file: string) => readFileSync(path.join(import.meta.dirname, '..', file), 'utf8');
+  const [, command] = /^CMD (\[.*\])$/m.exec(read('Dockerfile')) ?? [];
+  expect(JSON.parse(command as string).join(' ')).toBe(JSON.parse(read('package.json')).scripts.start);
 });

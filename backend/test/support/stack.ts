@@ -85,6 +85,11 @@ export interface Program {
   readonly preload?: string;
 }
 
+/** How a replica's heap is held, in production too. */
+const HEAP: string[] = JSON.parse(readFileSync(path.join(backend, 'package.json'), 'utf8')).scripts.start.match(
+  /--[\w-]+=\d+/g,
+);
+
 /** Starts a replica's process; it may still be waiting for its migrations when this returns. */
 export async function launchReplica(
   name: string,
@@ -106,7 +111,7 @@ export async function launchReplica(
     ...settings,
   };
   const preload = program.preload ? ['--import', program.preload] : [];
-  const server = run(process.execPath, [...preload, '--import', './src/tracing.ts', 'src/server.ts'], {
+  const server = run(process.execPath, [...HEAP, ...preload, '--import', './src/tracing.ts', 'src/server.ts'], {
     cwd: program.folder ?? backend,
     log,
     port: traffic,
