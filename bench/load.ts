@@ -77,9 +77,10 @@ export async function pace(
     requests,
     success,
     duration: took,
+    wait,
   } = JSON.parse(execFileSync('vegeta', ['report', '-type=json'], { input: results, encoding: 'utf8' }));
   const failed = Math.round(requests * (1 - success));
-  return { requests, seconds: took / 1e9, p50: latencies['50th'] / 1e6, p99: latencies['99th'] / 1e6, failed };
+  return { requests, seconds: (took + wait) / 1e9, p50: latencies['50th'] / 1e6, p99: latencies['99th'] / 1e6, failed };
 }
 
 /** Runs a load and weighs every process meanwhile. */
