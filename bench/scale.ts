@@ -9,8 +9,8 @@ import { parseArgs } from 'node:util';
 import { cleanUp, startPostgres, startRedis } from '../backend/test/support/servers.ts';
 import { databaseUrl, startReplica } from '../backend/test/support/stack.ts';
 import { makeDatabase, startOwnNginx, type Workload, type World } from './contenders.ts';
-import { fill, type Load, pace, saturate, type Target, weigh } from './load.ts';
-import { median, PROCESSES, table } from './report.ts';
+import { fill, pace, saturate, type Target, weigh } from './load.ts';
+import { type Load, median, PROCESSES, table } from './report.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -103,7 +103,15 @@ try {
       const failed = own.reduce((sum, result) => sum + result.failed, 0);
       const each = answered(count);
       const latency = [of(({ p50 }) => p50), of(({ p99 }) => p99)];
-      return [count, (each * count).toFixed(0), each.toFixed(1), (each / answered(1)).toFixed(3), ...cpu, ...latency, failed];
+      return [
+        count,
+        (each * count).toFixed(0),
+        each.toFixed(1),
+        (each / answered(1)).toFixed(3),
+        ...cpu,
+        ...latency,
+        failed,
+      ];
     });
     const costs = ['Nginx µs', 'replicas µs', 'Redis µs', 'PostgreSQL µs'];
     const head = ['replicas', 'answers/s', 'each', '÷ one', ...costs, 'p50 ms', 'p99 ms', 'failed'];
