@@ -25,10 +25,9 @@ const COUNTS = [1, 2, 4, 8];
 const PERIOD_US = 50_000;
 const WARM_UP_SECONDS = 4;
 const WARM_UP_CONNECTIONS = 64;
-/** Of its quota: a collection of V8's heap must fit in too. */
-const BUSY = 0.85;
-/** The more requests, the cheaper is each; after this many attempts the rate changes little. */
-const ATTEMPTS = 5;
+/** What one replica answers when this many requests wait for it, it answers cheaply, because together: each alone costs more. */
+const CONNECTIONS = 8;
+const SHARE = 0.4;
 
 /** Version 1 has a tree for each resource; version 2 has one. */
 const root = existsSync('/sys/fs/cgroup/cgroup.controllers') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/cpu';
@@ -79,11 +78,8 @@ try {
     weigh(target, world, async () => pace(target, workload, seconds, rate));
 
   for (const workload of workloads) {
-    let rate = 50;
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const { cpu } = await run(targets[0] as Target, workload, rate);
-      rate = Math.round((BUSY * Number(options.quota) * 10_000) / cpu.replicas);
-    }
+    const most = await saturate(targets[0] as Target, workload, seconds, CONNECTIONS);
+    const rate = Math.round((SHARE * most.requests) / most.seconds);
     const results: Result[] = [];
     for (let round = 0; round < Number(options.rounds); round++) {
       for (let n = 0; n < targets.length; n++) {
@@ -102,19 +98,22 @@ try {
       const cpu = PROCESSES.map((kind) => of((result) => result.cpu[kind]));
       const failed = own.reduce((sum, result) => sum + result.failed, 0);
       const each = answered(count);
+      const busy = Number(of((result) => result.cpu.replicas)) * each;
+      const used = `${(busy / (Number(options.quota) * 100)).toFixed(0)} %`;
       const latency = [of(({ p50 }) => p50), of(({ p99 }) => p99)];
       return [
         count,
         (each * count).toFixed(0),
         each.toFixed(1),
         (each / answered(1)).toFixed(3),
+        used,
         ...cpu,
         ...latency,
         failed,
       ];
     });
     const costs = ['Nginx µs', 'replicas µs', 'Redis µs', 'PostgreSQL µs'];
-    const head = ['replicas', 'answers/s', 'each', '÷ one', ...costs, 'p50 ms', 'p99 ms', 'failed'];
+    const head = ['replicas', 'answers/s', 'each', '÷ one', 'of its quota', ...costs, 'p50 ms', 'p99 ms', 'failed'];
     console.log(`### ${workload}, ${options.quota} % of a core each, ${rate}/s each\n\n${table([head, ...rows])}\n`);
   }
 } finally {
