@@ -400,7 +400,9 @@ native_wait() {
             sleep 0.1
             [ $SECONDS -gt $((asked + 1)) ] || continue
             asked=$SECONDS
-            if [ $SECONDS -gt $deadline ] || ctl status "$name" | grep -q FATAL; then
+            # Not through a pipe: supervisorctl fails when a program does not run, and pipefail then hides what grep found.
+            if [ $SECONDS -gt $deadline ] || [[ $(ctl status "$name") == *FATAL* ]]; then
+                grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1 >&2 || true
                 warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
                 die "$name did not become healthy"
             fi

@@ -119,7 +119,7 @@ describe('prepared statements', () => {
     db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 1);
   });
   let built = 0;
-  const insert = prepared((trx, task: { title: string; description?: string | null }) => {
+  const insert = prepared((trx, task: { title: string; description?: string | null | undefined }) => {
     built++;
     return trx.insertInto('tasks').values(task).returning(['title', 'description', 'status']);
   });
@@ -131,6 +131,7 @@ describe('prepared statements', () => {
         { title, description: `of ${title}`, status: 'pending' },
       ]);
     }
+    expect(await insert.execute(db, { title: 'd', description: undefined })).toMatchObject([{ description: null }]);
     expect(built).toBe(2);
   });
 
@@ -150,6 +151,10 @@ describe('prepared statements', () => {
         .limit(limit + 1),
     );
     await expect(page.execute(db, { limit: 1 })).rejects.toThrow('must not look at "limit"');
+    const asJson = prepared((on, field: { title: string }) =>
+      on.insertInto('tasks').values({ title: JSON.stringify(field.title) }),
+    );
+    await expect(asJson.execute(db, { title: 'a' })).rejects.toThrow('must not look at "title"');
   });
 });
 

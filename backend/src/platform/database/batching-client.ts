@@ -70,7 +70,7 @@ export class BatchingClient extends InternalClient {
   override query(text: any, values?: any, callback?: any): any {
     if (text === XID && this.#xid) return this.#xid;
     this.#cork();
-    if (typeof text !== 'string' || !values) return super.query(text, values, callback);
+    if (typeof text !== 'string' || !values || callback) return super.query(text, values, callback);
     const answer = this.#named(text, values);
     if (text.startsWith('start transaction')) {
       // With BEGIN: a round trip for what every write needs.

@@ -10,11 +10,14 @@ class Placeholder {
   [Symbol.toPrimitive](): never {
     throw new Error(`a prepared statement must not look at "${this.field}": it is built before there is a value`);
   }
+  toJSON(): never {
+    return this[Symbol.toPrimitive]();
+  }
 }
 
 /**
  * A statement that is built once for each set of fields, not with each request: Kysely takes as long for that as PostgreSQL to
- * run it. `build` gets placeholders instead of values, so it can only pass them on.
+ * run it. `build` gets placeholders instead of values, and must only pass them on: a comparison or `??` would be decided once for all.
  */
 export function prepared<Fields extends object, Row>(build: (db: Kysely<Database>, fields: Fields) => Compilable<Row>) {
   const statements = new Map<string, CompiledQuery<Row>>();
@@ -28,8 +31,11 @@ export function prepared<Fields extends object, Row>(build: (db: Kysely<Database
     return built;
   }
 
+  /** As in Kysely, an undefined field is none: the column then has its default. */
+  const namesOf = (fields: Fields) => Object.keys(fields).filter((name) => fields[name as keyof Fields] !== undefined);
+
   async function execute(db: Kysely<Database>, fields: Fields): Promise<Row[]> {
-    const { sql, parameters } = statementOf(db, Object.keys(fields));
+    const { sql, parameters } = statementOf(db, namesOf(fields));
     const values = parameters.map((it) => (it instanceof Placeholder ? fields[it.field as keyof Fields] : it));
     return (await db.executeQuery<Row>(CompiledQuery.raw(sql, values))).rows;
   }
@@ -41,7 +47,7 @@ export function prepared<Fields extends object, Row>(build: (db: Kysely<Database
   /** @throws NoResultError */
   async function executeTakeFirstOrThrow(db: Kysely<Database>, fields: Fields): Promise<Row> {
     const row = await executeTakeFirst(db, fields);
-    if (row === undefined) throw new NoResultError(statementOf(db, Object.keys(fields)).query as QueryNode);
+    if (row === undefined) throw new NoResultError(statementOf(db, namesOf(fields)).query as QueryNode);
     return row;
   }
 
