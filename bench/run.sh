@@ -13,14 +13,14 @@ VEGETA=v12.13.0
 usage() {
     cat <<EOF
 bench/run.sh [peers] [option...]   this stack, Fastify, Express and FastAPI in turn, on a PostgreSQL, Redis and Nginx of its own
-    --rounds N (10)  --seconds N (4)  --connections N (16)
+    --rounds N (5)  --seconds N (4)  --connections N (16)
     --contenders tandem,fastify,fastify-bare,express,fastapi,node-http,nginx-return,before
                     "before" is another clone: BEFORE=its folder backend/, with its node_modules
     --workloads ping,cached,uncached,create,mix
     --half a,b      two that are also asked at half of the lower peak    (tandem,fastify)
     --out FILE      every sample, as JSON
 bench/run.sh scale [option...]     1, 2, 4 and 8 replicas, each held to a small part of a core (root, cgroups)
-    --rounds N (10)  --seconds N (10)  --quota PERCENT (10)  --workloads cached,mix
+    --rounds N (5)  --seconds N (5)  --quota PERCENT (10)  --workloads cached,mix
 
 Installs wrk with the stack's own packages, the peers into bench/, FastAPI and vegeta into .data/bench.
 EOF
