@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks everything that can be checked on this machine: scripts, style, imports, types, generated files, then the unit,
-# HTTP and black-box tests. It uses PostgreSQL, Redis and Nginx of its own on free ports, never yours.
+# HTTP and black-box tests, and the console in a browser. It uses PostgreSQL, Redis and Nginx of its own on free ports, never yours.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 for part in common packages; do
@@ -17,12 +17,17 @@ esac
 mkdir -p "$DATA/logs"
 # shellcheck disable=SC2086 # one word a package
 install_packages postgresql redis-server nginx-light supervisor gettext-base shellcheck $MONITORING_PACKAGES
+command -v google-chrome >/dev/null || install_packages chromium # the console is tried in it
 install_dependencies
+console_dependencies
+console_build
 cd "$ROOT"
 step 'shell scripts' shellcheck -x ./*.sh native/*.sh backend/*.sh k6/*.sh bench/*.sh .ci/*
 step 'Prometheus configuration and rules' promtool check config monitoring/prometheus/prometheus.yml
 step 'alerts' promtool test rules monitoring/prometheus/tests/*.yml
 cd backend
 step 'style, imports, types, generated files' npm run check
-[ $# -gt 0 ] || set -- --coverage
-npm test -- "$@"
+step 'console: types, components' console_npm run check
+[ $# = 0 ] || { npm test -- "$@"; exit; }
+npm test -- --coverage
+console_npm run e2e

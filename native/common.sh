@@ -37,6 +37,21 @@ install_dependencies() {
     "$NODE" --version >/dev/null 2>&1 || die 'the Node of the npm package "node" does not run: remove backend/node_modules and try again'
 }
 
+console_npm() { PATH="$(dirname "$NODE"):$PATH" npm --prefix "$ROOT/frontend" "$@"; }
+console_dependencies() {
+    local lock=$ROOT/frontend/node_modules/.package-lock.json
+    [ "$lock" -nt "$ROOT/frontend/package-lock.json" ] || step 'installing npm packages of the console' console_npm ci --no-audit
+}
+# The console as static files, frontend/dist. Needs install_dependencies: it is built by the replicas' Node.
+console_build() {
+    local sum
+    sum=$(checksum_files frontend/src frontend/public frontend/index.html frontend/package-lock.json frontend/vite.config.ts)
+    [ ! -e "$ROOT/frontend/dist/index.html" ] || [ "$(cat "$DATA/console" 2>/dev/null)" != "$sum" ] || return 0
+    console_dependencies
+    step 'building the console' console_npm run build
+    echo "$sum" >"$DATA/console"
+}
+
 # --- .env ---------------------------------------------------------------------------------------------------------
 
 names_in() { sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/\1/p' "$1"; }
@@ -203,6 +218,7 @@ print_urls() {
     base=$(edge_url)
     for ((i = 1; i <= REPLICAS; i++)); do debug="$debug http://localhost:$((DEBUG_PORT_BASE + i))"; done
     say "Ready ($WAY$([ "$DEV" = 0 ] || echo ', reloading on change')$([ "$BUDGET" = 0 ] || echo ', within 1.5 CPUs and 550 MB')):"
+    say "  console     $base/   in a browser"
     say "  API         $base   documentation: $base/docs"
     say "  replicas   $debug   (debug ports: /metrics, /health/ready)"
     case ,${COMPOSE_PROFILES:-}, in *,pgadmin,*) [ "$WAY" = native ] || say "  pgAdmin     http://localhost:$PGADMIN_PORT" ;; esac

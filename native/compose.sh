@@ -144,9 +144,9 @@ docker_up() {
     # shellcheck disable=SC2046 # one word a service
     [ "$BUDGET" = 0 ] || step 'stopping the monitoring' compose --profile monitoring rm -sf $(docker_monitoring)
     docker_targets | write_targets "$TANDEM_TARGETS"
-    step 'building the image of the replicas' compose build migrate
+    step 'building the images' compose build migrate nginx
     # shellcheck disable=SC2046 # one word a service
-    step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate)$')
+    step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate|nginx)$')
     STARTED=1
     [ "$ROLLING" = 0 ] || docker_roll
     docker_converge
@@ -163,8 +163,9 @@ docker_roll() {
 }
 docker_rebuild() {
     docker_write_override
-    step 'building the image of the replicas' compose build migrate
+    step 'building the images' compose build migrate nginx
     ROLLING_PAUSE=0 docker_roll
+    compose up -d --no-build --no-deps --wait nginx >/dev/null
 }
 docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.

@@ -105,6 +105,7 @@ native_owns() { native_is_running && grep -qx "$1" "$DATA/ports" 2>/dev/null; }
 native_build() { # [force]
     local sum
     install_dependencies
+    console_build
     [ "$DEV" = 0 ] || return 0
     sum=$(source_checksum)
     [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return
@@ -323,7 +324,7 @@ nginx_config() {
     done
     NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. \
         NGINX_LISTEN=$NGINX_LISTEN NGINX_TLS=$NGINX_TLS NGINX_REDIRECT=$NGINX_REDIRECT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
-        NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
+        NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_CONSOLE=console NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
         LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \
         envsubst "$names" <"$template"
 }
@@ -332,6 +333,8 @@ native_nginx() {
     local folder=$SERVICES/nginx before
     before=$(cat "$DATA/nginx.loaded" 2>/dev/null) || true
     cp "$ROOT/nginx/routes.conf" "$folder/routes.conf"
+    # A copy, because Nginx's user may not reach this clone. The pages before keep their files: their names hold checksums.
+    mkdir -p "$folder/console" && cp -r "$ROOT/frontend/dist/." "$folder/console/" && chmod -R a+rX "$folder/console"
     nginx_config >"$folder/nginx.conf"
     chmod 644 "$folder/nginx.conf" "$folder/routes.conf"
     rm -f "$folder/cert.pem" "$folder/key.pem"

@@ -256,6 +256,7 @@ export async function startNginx(
     NGINX_ACCESS_LOG: `${folder}/access.log`,
     NGINX_ERROR_LOG: `${folder}/error.log`,
     NGINX_ROUTES: path.join(repository, 'nginx/routes.conf'),
+    NGINX_CONSOLE: path.join(repository, 'frontend/dist'),
     NGINX_UPSTREAM: [...primary, ...backup].join(' '),
     NGINX_HTTP_EXTRA: '',
     NGINX_TLS: '',
