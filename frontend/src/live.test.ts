@@ -16,5 +16,13 @@ test('each replica has its own answers, its median, and how long it has been sil
 });
 
 test('nothing was answered yet', () => {
-  expect(byReplica([])).toEqual({ replicas: [], slowest: 10 });
+  expect(byReplica([])).toEqual({ replicas: [], slowest: 10, silent: [], isDown: false });
+});
+
+test('one of two that has not answered for six turns of both is silent; when nobody answers, that is another matter', () => {
+  const others = Array.from({ length: 12 }, (_, n) => beat(n + 2, 'a', 1));
+  expect(byReplica([beat(1, 'b', 1), ...others.slice(1)]).silent).toEqual([]);
+  expect(byReplica([beat(1, 'b', 1), ...others]).silent.map(({ name }) => name)).toEqual(['b']);
+  const lost = [20, 21, 22].map((number) => beat(number, undefined, 1));
+  expect(byReplica([beat(1, 'b', 1), ...lost])).toMatchObject({ isDown: true, silent: [] });
 });

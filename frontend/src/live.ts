@@ -15,6 +15,11 @@ export interface Health {
   readonly cache: string;
 }
 
+/** Turns of all replicas without an answer of one: more than chance makes of a round robin that other clients share. */
+const SILENT_TURNS = 6;
+/** Requests in a row that nobody answered. */
+const NOBODY = 3;
+
 /** How many answers are shown. */
 export const SHOWN = 120;
 const TIMEOUT_MS = 10_000;
@@ -38,7 +43,7 @@ export function useBeats(rate: { readonly value: number }) {
     try {
       const response = await fetch(PATHS[kind], { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS) });
       const body = await response.json();
-      if (kind === 'health') health.value = body.status ? body : undefined;
+      if (kind === 'health') health.value = body.api ? body : undefined; // else a problem: nobody could be asked
       beat = { number, kind, failed: !response.ok, ...seenOf(response, started) };
     } catch {
       beat = { number, kind, failed: true, milliseconds: performance.now() - started };
@@ -56,7 +61,8 @@ export function useBeats(rate: { readonly value: number }) {
     timer = undefined;
     if (!running.value || document.hidden) return;
     void send(++totals.sent);
-    timer = setTimeout(tick, 1000 / rate.value);
+    // Not in step with another window, which would then meet the one replica each time, and this window the other.
+    timer = setTimeout(tick, ((0.9 + 0.2 * Math.random()) * 1000) / rate.value);
   }
   const wake = () => {
     if (timer === undefined) tick();
@@ -86,7 +92,12 @@ export interface Replica {
 }
 
 /** One line of figures for each replica that the answers show. `points`: of an SVG of SHOWN × 100, the slowest at the top. */
-export function byReplica(beats: readonly Beat[]): { replicas: Replica[]; slowest: number } {
+export function byReplica(beats: readonly Beat[]): {
+  replicas: Replica[];
+  slowest: number;
+  silent: Replica[];
+  isDown: boolean;
+} {
   const answered = beats.filter(({ replica }) => replica);
   const slowest = Math.max(10, ...answered.map(({ milliseconds }) => milliseconds));
   const names = [...new Set(answered.map(({ replica }) => replica as string))].sort();
@@ -98,5 +109,7 @@ export function byReplica(beats: readonly Beat[]): { replicas: Replica[]; slowes
     const silentFor = answered.length - 1 - answered.lastIndexOf(own.at(-1) as Beat);
     return { name, answers: own.length, median, points: points.join(' '), silentFor };
   });
-  return { replicas, slowest };
+  const isDown = beats.length >= NOBODY && beats.slice(-NOBODY).every(({ replica }) => !replica);
+  const silent = replicas.filter(({ silentFor }) => silentFor >= SILENT_TURNS * replicas.length);
+  return { replicas, slowest, silent, isDown };
 }

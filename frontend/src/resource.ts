@@ -35,16 +35,27 @@ export interface Resource {
 
 export const PAGE = 20;
 
-/** What the form has as text, as the API wants it; absent: left to the API's default. */
-export function toInput({ kind, required }: Field, text: string): unknown {
-  if (text === '' && !required && kind !== 'text' && kind !== 'line') return undefined;
-  if (kind === 'integer') return text === '' ? undefined : Number(text);
-  if (kind === 'cents') return text === '' ? undefined : Math.round(Number(text.replace(',', '.')) * 100);
-  return text;
+/** What no number can be made of without guessing: "1,000", "1e3", "0.005". */
+export const UNCLEAR = Symbol('unclear');
+
+/**
+ * What the form has as text, as the API wants it. Undefined: nothing was typed, the API has a default or says that it is missing.
+ * Amounts may have a point or a comma before the cents, and no other sign.
+ */
+export function toInput({ kind }: Field, text: string): unknown {
+  if (kind === 'choice' || kind === 'email') return text || undefined;
+  if (kind !== 'integer' && kind !== 'cents') return text;
+  const [, sign, whole, cents = ''] = /^(-?)(\d+)(?:[.,](\d{1,2}))?$/.exec(text.trim()) ?? [];
+  if (whole === undefined) return text.trim() === '' ? undefined : UNCLEAR;
+  if (kind === 'integer' && cents) return UNCLEAR;
+  const number = Number(`${sign}${whole}${kind === 'cents' ? cents.padEnd(2, '0') : ''}`);
+  return Number.isSafeInteger(number) ? number : UNCLEAR;
 }
 
-/** The value of a row, as the form shows it. */
-export function toText({ kind }: Field, value: unknown): string {
+/** The value of a row, as the form shows it. @param comma before the cents, as in Portuguese */
+export function toText({ kind }: Field, value: unknown, comma = false): string {
   if (value === null || value === undefined) return '';
-  return kind === 'cents' ? ((value as number) / 100).toFixed(2) : String(value);
+  if (kind !== 'cents') return String(value);
+  const text = ((value as number) / 100).toFixed(2);
+  return comma ? text.replace('.', ',') : text;
 }

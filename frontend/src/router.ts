@@ -4,6 +4,7 @@ import { items } from './pages/items';
 import { pairs } from './pages/kv';
 import LivePage from './pages/LivePage.vue';
 import ResourcePage from './pages/ResourcePage.vue';
+import ShopPage from './pages/ShopPage.vue';
 import { tasks } from './pages/tasks';
 
 /** After the #, because the paths themselves are the API's. */
@@ -17,7 +18,7 @@ export const router = createRouter({
       component: ResourcePage,
       props: { resource },
     })),
-    { path: '/shop', name: 'shop', component: () => import('./pages/ShopPage.vue') },
+    { path: '/shop', name: 'shop', component: ShopPage },
     { path: '/:rest(.*)', redirect: '/' },
   ],
 });

@@ -1,10 +1,11 @@
 import { ref } from 'vue';
+import { remember, remembered } from './storage';
 
 type Theme = 'light' | 'dark';
 const KEY = 'theme';
 const system = matchMedia('(prefers-color-scheme: dark)');
 
-const kept = () => localStorage.getItem(KEY) as Theme | null;
+const kept = () => remembered(KEY) as Theme | undefined;
 export const theme = ref<Theme>(kept() ?? (system.matches ? 'dark' : 'light'));
 
 /** Bootstrap reads it from here. */
@@ -14,7 +15,7 @@ function show(): void {
 
 export function setTheme(next: Theme): void {
   theme.value = next;
-  localStorage.setItem(KEY, next);
+  remember(KEY, next);
   show();
 }
 

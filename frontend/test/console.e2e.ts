@@ -3,7 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { postgresProgram } from '../../backend/test/support/servers.ts';
 import { sendJson, startReplica } from '../../backend/test/support/stack.ts';
-import { accessibility, complaints, startWorld, type World } from './world.ts';
+import { accessibility, complaints, LAN, startWorld, type World } from './world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -240,6 +240,10 @@ describe.each(DOMAINS)('$path', ({ path, one, values, changes, wrong, field }) =
     await conflict.waitFor();
     expect(await conflict.textContent()).toMatch('this is mine');
     expect(await conflict.textContent()).toMatch(theirs);
+    // Enter once more stores nothing over what was only now shown.
+    await dialog(page).getByLabel(label).press('Enter');
+    await page.waitForTimeout(300);
+    expect(await conflict.count()).toBe(1);
     await button(conflict, 'Store mine').click();
     await page.getByRole('row').filter({ hasText: 'this is mine' }).waitFor();
     await button(page, 'Delete').first().click();
@@ -293,7 +297,7 @@ test('the shop: a product, a cart, a wrong and a right order', async () => {
   await page.getByLabel(/ADMIN_TOKEN/).fill('the-administrator');
   await create(page, 'product', { Name: `lamp ${XSS}`, Price: '19.90' });
   const product = page.getByRole('row').filter({ hasText: `lamp ${XSS}` });
-  while ((await product.count()) === 0) await button(page, 'Next').click();
+  await product.waitFor();
   await button(product, 'Into the cart').click();
   await button(page, /^One .* more$/).click();
   const cart = page.getByRole('region', { name: 'Cart' });
@@ -312,6 +316,22 @@ test('the shop: a product, a cart, a wrong and a right order', async () => {
   await button(page, 'Order').click();
   await page.locator('[data-test=order]').waitFor();
   expect(sql('select count(*) from orders where not is_open')).toBe('1');
+
+  // A second order of the same customer; and one that another tab has closed is no cart any longer.
+  await button(page.getByRole('row').filter({ hasText: `lamp ${XSS}` }), 'Into the cart').click();
+  await button(page, 'Order').click();
+  await page.locator('[data-test=order]').waitFor();
+  await expect.poll(() => sql('select count(*) from orders where not is_open')).toBe('2');
+  await button(page.getByRole('row').filter({ hasText: `lamp ${XSS}` }), 'Into the cart').click();
+  await cart.locator('tfoot').waitFor();
+  const other = await page.context().newPage();
+  await other.goto(`${world.stack.url}/#/shop`);
+  for (const [label, value] of Object.entries(customer))
+    await other.getByRole('region', { name: 'Cart' }).getByLabel(label).fill(value);
+  await button(other, 'Order').click();
+  await other.locator('[data-test=order]').waitFor();
+  await page.getByText('The cart is empty.').waitFor();
+  expect(sql('select count(*) from orders where not is_open')).toBe('3');
   await page.close();
 });
 
@@ -408,6 +428,46 @@ describe.each(PAGES)('%s', (path) => {
       await page.close();
     },
   );
+});
+
+test('an amount that can be read in two ways is not guessed at', async () => {
+  const page = await world.open('/users');
+  await button(page, 'New user').click();
+  await fill(page, { Name: 'Ana', 'E-mail': 'two-ways@example.com', Limit: '1,000' });
+  await button(dialog(page), 'Save').click();
+  await expect.poll(() => dialog(page).getByLabel('Limit').getAttribute('aria-invalid')).toBe('true');
+  expect(sql("select count(*) from users where email = 'two-ways@example.com'")).toBe('0');
+  await page.close();
+});
+
+test('it works without TLS from another machine, and with localStorage blocked', async () => {
+  const context = await world.browser.newContext({ locale: 'en-GB' });
+  await context.addInitScript(() => {
+    Object.defineProperty(window, 'localStorage', {
+      get() {
+        throw new DOMException('blocked', 'SecurityError');
+      },
+    });
+  });
+  const page = await context.newPage();
+  await page.goto(`http://${LAN}:${world.stack.nginx.port}/#/items`);
+  await create(page, 'item', { Title: 'from elsewhere' });
+  await page.getByRole('row').filter({ hasText: 'from elsewhere' }).waitFor();
+  await context.close();
+});
+
+test('all replicas are away: the live page says that, and not that others have taken over', async () => {
+  const page = await world.open('/');
+  await expect.poll(() => page.locator('.answers li').count(), { timeout: 20_000 }).toBeGreaterThan(4);
+  for (const replica of world.stack.replicas) replica.signal('SIGSTOP');
+  try {
+    await page.locator('[data-test=down]').waitFor();
+    expect(await page.locator('[data-test=silent]').count()).toBe(0);
+  } finally {
+    for (const replica of world.stack.replicas) replica.signal('SIGCONT');
+  }
+  await page.locator('[data-test=down]').waitFor({ state: 'detached' });
+  await page.close();
 });
 
 test('it speaks Portuguese to those whose browser does, and remembers another choice', async () => {

@@ -6,7 +6,8 @@ export type Problem = components['schemas']['Problem'];
 
 /** Where an answer came from, and how long it took. */
 export interface Seen {
-  readonly replica: string;
+  /** Absent: Nginx itself answered. */
+  readonly replica: string | undefined;
   /** HIT, MISS or BYPASS; absent: the answer is never cached. */
   readonly cache: string | undefined;
   readonly status: number;
@@ -18,7 +19,7 @@ export const last = reactive<{ seen: Seen | undefined }>({ seen: undefined });
 
 export function seenOf(response: Response, started: number): Seen {
   return {
-    replica: response.headers.get('X-Served-By') ?? 'nginx',
+    replica: response.headers.get('X-Served-By') ?? undefined,
     cache: response.headers.get('X-Cache') ?? undefined,
     status: response.status,
     milliseconds: performance.now() - started,
@@ -85,6 +86,10 @@ function toProblem(error: unknown, response: Response): Problem {
   if (typeof error === 'object' && error !== null && 'detail' in error) return error as Problem;
   return { type: 'about:blank', title: response.statusText, status: response.status, detail: '', request_id: '' };
 }
+
+/** A name that nobody else gives. Not crypto.randomUUID, which browsers keep from pages that come without TLS. */
+export const newKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** The headers of a write: the version that it is based on, and a name under which it happens once, however often it is sent. */
 export function writeHeaders(key: string, etag?: string) {

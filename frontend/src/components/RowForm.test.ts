@@ -81,7 +81,10 @@ test('a row that somebody else has changed: both are shown, and mine is stored o
   const conflict = form.get('[data-test=conflict]').text();
   expect(conflict).toContain('mine');
   expect(conflict).toContain('theirs');
-  await form.find('form').trigger('submit');
+  await form.find('form').trigger('submit'); // not over what was only now shown
+  await flushPromises();
+  expect(update).toHaveBeenCalledTimes(1);
+  await form.get('[data-test=conflict] button').trigger('click');
   await flushPromises();
   expect(update.mock.calls.map((call) => call[2]['If-Match'])).toEqual(['"1"', '"2"']);
   expect(update.mock.lastCall?.[1]).toEqual({ title: 'mine' });

@@ -1,8 +1,15 @@
-import { answer, api } from '../api/client';
+import { answer, api, Failure } from '../api/client';
 import { type Field, PAGE, type Resource } from '../resource';
 
 const key: Field = { name: 'key', kind: 'line', required: true, fixed: true };
 const value: Field = { name: 'value', kind: 'text', required: true };
+
+const TAKEN = { type: 'about:blank', title: 'Conflict', status: 409, detail: '', request_id: '' };
+
+async function find(name: string) {
+  const { body, ...rest } = await answer(api.GET('/kv', { params: { query: { key: name } } }));
+  return { ...rest, body: (body as unknown as { data: Record<string, unknown> }).data };
+}
 
 export const pairs: Resource = {
   name: 'kv',
@@ -14,11 +21,14 @@ export const pairs: Resource = {
     const { body, ...rest } = await answer(api.GET('/kv', { params: { query: { limit: PAGE, cursor, prefix } } }));
     return { ...rest, body: (body as unknown as { data: Record<string, unknown>[] }).data };
   },
-  create: (row, header) => answer(api.PUT('/kv', { body: row as never, params: { header } })),
-  async read(name) {
-    const { body, ...rest } = await answer(api.GET('/kv', { params: { query: { key: name as string } } }));
-    return { ...rest, body: (body as unknown as { data: Record<string, unknown> }).data };
+  /** PUT replaces; whoever makes a new pair does not mean that. (Somebody who makes it in this very moment is replaced.) */
+  async create(row, header) {
+    const key = row.key as string;
+    const found = key && (await find(key).catch(() => undefined));
+    if (found) throw new Failure({ ...TAKEN, errors: [{ in: 'body', path: 'key', message: 'is taken' }] });
+    return answer(api.PUT('/kv', { body: row as never, params: { header } }));
   },
+  read: (name) => find(name as string),
   update: (name, changes, header) =>
     answer(api.PUT('/kv', { body: { ...changes, key: name } as never, params: { header } })),
   remove: (name, header) => answer(api.DELETE('/kv', { params: { query: { key: name as string }, header } })),

@@ -9,7 +9,7 @@ const price: Field = { name: 'price', kind: 'cents', required: true };
 export const products: Resource = {
   name: 'products',
   key: 'id',
-  columns: [{ name: 'id', kind: 'integer' }, name, price],
+  columns: [name, price],
   fields: [name, { name: 'description', kind: 'text' }, price],
   list: ({ cursor }) => answer(api.GET('/products', { params: { query: { limit: PAGE, cursor } } })),
   create: (row, header) => answer(api.POST('/products', { body: row as never, headers: asAdmin(header) })),
