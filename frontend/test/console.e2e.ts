@@ -302,6 +302,7 @@ test('the shop: a product, a cart, a wrong and a right order', async () => {
   await button(page, /^One .* more$/).click();
   const cart = page.getByRole('region', { name: 'Cart' });
   await expect.poll(() => cart.locator('tfoot').textContent()).toMatch('39.80');
+  expect(await accessibility(page)).toEqual([]);
   await button(page, 'Order').click();
   await expect.poll(() => cart.locator('[aria-invalid]').count()).toBe(6);
   const customer = {
