@@ -23,7 +23,12 @@ export function createClient(base: string) {
   async function listAll<T>(path: string, rowsOf: (body: unknown) => T[]): Promise<T[]> {
     const rows: T[] = [];
     for (let next: string | undefined = path; next; ) {
-      const reply: Reply = await send('GET', next);
+      let reply: Reply = await send('GET', next);
+      // What was just killed may not be back: what the clients met is counted already, this only looks at what is there.
+      for (let again = 0; reply.status === 503 && again < 10; again++) {
+        await sleep(1000);
+        reply = await send('GET', next);
+      }
       if (reply.status !== 200) throw new Error(`GET ${next} answered ${reply.status} ${reply.text}`);
       rows.push(...rowsOf(JSON.parse(reply.text)));
       next = /^<([^>]+)>; rel="next"$/.exec(`${reply.headers.link}`)?.[1];
