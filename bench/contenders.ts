@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
+  asSuperuser,
   freePort,
   type Postgres,
   postgresProgram,
@@ -102,15 +103,12 @@ async function startPeer(
   return { name, replicas, nginx: await startPlainNginx(replicas.map(({ port }) => port)) };
 }
 
-/** For PostgreSQL's own programs. */
-export const asAdmin = ({ port }: Postgres) => ['-h', '127.0.0.1', '-p', `${port}`, '-U', 'postgres'];
-
 /** Of a contender. */
 export const database = (name: string) => `bench_${name.replaceAll('-', '_')}`;
 
 /** The same tables for all, each in a database of its own. @returns its name */
 export function makeDatabase(name: string, postgres: Postgres): string {
-  execFileSync(postgresProgram('createdb'), [...asAdmin(postgres), database(name)]);
+  execFileSync(postgresProgram('createdb'), [...asSuperuser(postgres), database(name)]);
   runMigrations(postgres, undefined, database(name));
   return database(name);
 }

@@ -2,8 +2,8 @@
 import { execFile, execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { type Postgres, postgresProgram } from '../backend/test/support/servers.ts';
-import { asAdmin, type Contender, type Workload, type World } from './contenders.ts';
+import { type Postgres, psql } from '../backend/test/support/servers.ts';
+import type { Contender, Workload, World } from './contenders.ts';
 import { cpuSeconds } from './cpu.ts';
 import type { Cpu, Load } from './report.ts';
 
@@ -15,21 +15,15 @@ const TEXT = { title: 'Water the plants', description: 'All of them, also the ca
 
 export const execute = promisify(execFile);
 
-/** Psql's answer, one row a line. */
-function ask(postgres: Postgres, database: string, statement: string): string {
-  const args = [...asAdmin(postgres), '-d', database, '-XAtqc', statement];
-  return execFileSync(postgresProgram('psql'), args, { encoding: 'utf8' });
-}
-
 /** The rows that are read. Autovacuum would fall on whoever's turn it is. */
 export function fill(postgres: Postgres, database: string): string[] {
   for (const table of ['tasks', 'items', 'write_outcomes']) {
-    ask(postgres, database, `alter table ${table} set (autovacuum_enabled = false)`);
+    psql(postgres, database, `alter table ${table} set (autovacuum_enabled = false)`);
   }
   const text = `'${TEXT.title}', '${TEXT.description}'`;
-  ask(postgres, database, `insert into tasks (title, description) select ${text} from generate_series(1, ${ROWS})`);
-  ask(postgres, database, `insert into items (title, description) select ${text} from generate_series(1, ${ROWS})`);
-  return ask(postgres, database, 'select id from items').trim().split('\n');
+  psql(postgres, database, `insert into tasks (title, description) select ${text} from generate_series(1, ${ROWS})`);
+  psql(postgres, database, `insert into items (title, description) select ${text} from generate_series(1, ${ROWS})`);
+  return psql(postgres, database, 'select id from items').trim().split('\n');
 }
 
 export interface Target extends Contender {

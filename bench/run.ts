@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import {
+  asSuperuser,
   cleanUp,
   postgresProgram,
   type RunningServer,
@@ -13,7 +14,7 @@ import {
   startRedis,
   temporaryFolder,
 } from '../backend/test/support/servers.ts';
-import { asAdmin, CONTENDERS, database, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
+import { CONTENDERS, database, makeDatabase, WORKLOADS, type Workload, type World } from './contenders.ts';
 import { cpuSeconds } from './cpu.ts';
 import { execute, fill, pace, saturate, type Target, weigh } from './load.ts';
 import { report, type Sample } from './report.ts';
@@ -57,7 +58,7 @@ async function serverLimits({ postgres, redis }: World, database: string): Promi
       options.seconds,
       '-f',
       file,
-      ...asAdmin(postgres),
+      ...asSuperuser(postgres),
       database,
     ];
     return limitOf(postgres, postgresProgram('pgbench'), args, /actually processed: (\d+)/);

@@ -44,7 +44,7 @@ const send = BatchingClient.prototype.query;
 BatchingClient.prototype.query = function record(text, values, ...rest) {
   const isRequests =
     /^(with|select|insert|update|delete)\b/i.test(text) && !/write_outcomes|pg_current_xact_id/.test(text);
-  if (isRequests && !text.startsWith('explain')) recorded.push({ text, values: values ?? [] });
+  if (isRequests) recorded.push({ text, values: values ?? [] });
   return send.call(this, text, values, ...rest);
 };
 

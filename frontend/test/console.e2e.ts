@@ -1,8 +1,8 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { postgresProgram } from '../../backend/test/support/servers.ts';
-import { sendJson, startReplica } from '../../backend/test/support/stack.ts';
+import { asSuperuser, postgresProgram, psql } from '../../backend/test/support/servers.ts';
+import { type Replica, sendJson, startReplica } from '../../backend/test/support/stack.ts';
 import { accessibility, complaints, LAN, startWorld, type World } from './world.ts';
 
 let world: World;
@@ -18,12 +18,7 @@ const XSS = '<img src=x onerror=alert(1)>"><script>alert(2)</script>{{constructo
 
 const button = (within: Page | Locator, name: string | RegExp) => within.getByRole('button', { name });
 const dialog = (page: Page) => page.getByRole('dialog');
-const sql = (statement: string) =>
-  execFileSync(
-    postgresProgram('psql'),
-    ['-h', '127.0.0.1', '-p', `${world.stack.postgres.port}`, '-U', 'postgres', '-XAtqc', statement],
-    { encoding: 'utf8' },
-  ).trim();
+const sql = (statement: string) => psql(world.stack.postgres, 'postgres', statement).trim();
 
 async function fill(page: Page, values: Record<string, string>): Promise<void> {
   for (const [label, value] of Object.entries(values)) {
@@ -95,7 +90,7 @@ describe('live', () => {
     await page.locator('[data-test=silent]').waitFor();
     expect(await page.locator('[data-test=silent]').textContent()).toMatch('backend-1');
     expect(await page.locator('[data-test=failed]').textContent()).toBe('0');
-    await revive();
+    await revive(0);
     await page.locator('[data-test=silent]').waitFor({ state: 'detached' });
     expect(await page.locator('[data-test=failed]').textContent()).toBe('0');
     await page.close();
@@ -128,13 +123,12 @@ describe('live', () => {
   });
 });
 
-/** Starts the first replica again, where Nginx looks for it. */
-async function revive(): Promise<void> {
+/** Starts a replica that was killed again, where Nginx looks for it. */
+async function revive(index: number): Promise<void> {
   const { postgres, redis, replicas } = world.stack;
-  const [first] = replicas;
-  await first?.exited;
-  const again = await startReplica('backend-1', postgres, redis, first?.port);
-  (replicas as unknown[])[0] = again;
+  const gone = replicas[index] as Replica;
+  await gone.exited;
+  Object.assign(replicas, { [index]: await startReplica(gone.name, postgres, redis, gone.port) });
 }
 
 /** By the API, because the cache knows nothing of what is done past it. */
@@ -355,8 +349,7 @@ test('a replica that is killed while it stores a form: the user notices nothing,
   );
   const index = world.stack.replicas.findIndex((replica) => name.includes(replica.name));
   expect(index).not.toBe(-1);
-  const victim = world.stack.replicas[index];
-  victim?.signal('SIGKILL');
+  world.stack.replicas[index]?.signal('SIGKILL');
   release();
   await dialog(page).waitFor({ state: 'detached' });
   await page.getByRole('row').filter({ hasText: 'sent to one who dies' }).waitFor();
@@ -364,28 +357,18 @@ test('a replica that is killed while it stores a form: the user notices nothing,
   expect(sql("select count(*) from tasks where title = 'sent to one who dies'")).toBe('1');
   sql('drop trigger wait on tasks; drop function wait');
   await deleteTasks();
-  const { postgres, redis, replicas } = world.stack;
-  await victim?.exited;
-  (replicas as unknown[])[index] = await startReplica(victim?.name as string, postgres, redis, victim?.port);
+  await revive(index);
   await page.close();
 });
 
 /** Holds advisory lock 7 until it is released. */
 function lock() {
-  const psql = spawn(postgresProgram('psql'), [
-    '-h',
-    '127.0.0.1',
-    '-p',
-    `${world.stack.postgres.port}`,
-    '-U',
-    'postgres',
-    '-XAtq',
-  ]);
-  psql.stdin.write('select pg_advisory_lock(7);\n\\echo held\n');
+  const session = spawn(postgresProgram('psql'), [...asSuperuser(world.stack.postgres), '-XAtq']);
+  session.stdin.write('select pg_advisory_lock(7);\n\\echo held\n');
   const holdLock = new Promise<void>((resolve) => {
-    psql.stdout.on('data', (text) => `${text}`.includes('held') && resolve());
+    session.stdout.on('data', (text) => `${text}`.includes('held') && resolve());
   });
-  return { holdLock, release: () => psql.stdin.end() };
+  return { holdLock, release: () => session.stdin.end() };
 }
 
 test('while PostgreSQL is stopped the page says so, and goes on when it is back', async () => {

@@ -150,6 +150,15 @@ export function postgresProgram(name: string): string {
   return found ?? name;
 }
 
+/** Arguments of PostgreSQL's programs: to this server, as its superuser. */
+export const asSuperuser = ({ port }: { port: number }) => ['-h', '127.0.0.1', '-p', `${port}`, '-U', 'postgres'];
+
+/** Psql's answer, one row a line. */
+export function psql(postgres: Postgres, database: string, statement: string): string {
+  const args = [...asSuperuser(postgres), '-d', database, '-XAtqc', statement];
+  return execFileSync(postgresProgram('psql'), args, { encoding: 'utf8' });
+}
+
 export interface Postgres extends RunningServer {
   /** The superuser's connection string, without a database. */
   readonly adminUrl: string;

@@ -40,14 +40,26 @@ const watch: Middleware = {
 export const api = createClient<paths>({ baseUrl: '/' });
 api.use(watch);
 
-/** What the network, not the API, says when nobody answers. */
-const OFFLINE: Problem = { type: 'about:blank', title: 'offline', status: 0, detail: '', request_id: '' };
+/** What the API itself has not said. */
+export const problemOf = (status: number, title: string): Problem => ({
+  type: 'about:blank',
+  title,
+  status,
+  detail: '',
+  request_id: '',
+});
 
 export class Failure extends Error {
   readonly problem: Problem;
   constructor(problem: Problem) {
     super(problem.detail || problem.title);
     this.problem = problem;
+  }
+  /** Whether all that it says stands beside one of these fields. */
+  isBeside(fields: readonly { readonly name: string }[]): boolean {
+    const { errors = [] } = this.problem;
+    const hasPlace = (path: string) => fields.some(({ name }) => name === path);
+    return errors.length > 0 && errors.every(({ in: where, path }) => where === 'body' && hasPlace(path));
   }
   /** The message that belongs to a field of the form. */
   of(field: string): string | undefined {
@@ -71,7 +83,7 @@ export interface Answer<T> {
 /** @throws Failure */
 export async function answer<T>(request: Promise<Result<T>>): Promise<Answer<T>> {
   const result = await request.catch(() => undefined);
-  if (!result) throw new Failure(OFFLINE);
+  if (!result) throw new Failure(problemOf(0, 'offline'));
   const { data, error, response } = result;
   if (!response.ok) throw new Failure(toProblem(error, response));
   const [, next] = /[?&]cursor=([^&>]+)[^>]*>; rel="next"/.exec(response.headers.get('Link') ?? '') ?? [];
@@ -84,7 +96,7 @@ export async function answer<T>(request: Promise<Result<T>>): Promise<Answer<T>>
 
 function toProblem(error: unknown, response: Response): Problem {
   if (typeof error === 'object' && error !== null && 'detail' in error) return error as Problem;
-  return { type: 'about:blank', title: response.statusText, status: response.status, detail: '', request_id: '' };
+  return problemOf(response.status, response.statusText);
 }
 
 /** A name that nobody else gives. Not crypto.randomUUID, which browsers keep from pages that come without TLS. */

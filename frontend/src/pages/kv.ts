@@ -1,10 +1,8 @@
-import { answer, api, Failure } from '../api/client';
+import { answer, api, Failure, problemOf } from '../api/client';
 import { type Field, PAGE, type Resource } from '../resource';
 
 const key: Field = { name: 'key', kind: 'line', required: true, fixed: true };
 const value: Field = { name: 'value', kind: 'text', required: true };
-
-const TAKEN = { type: 'about:blank', title: 'Conflict', status: 409, detail: '', request_id: '' };
 
 async function find(name: string) {
   const { body, ...rest } = await answer(api.GET('/kv', { params: { query: { key: name } } }));
@@ -25,7 +23,8 @@ export const pairs: Resource = {
   async create(row, header) {
     const key = row.key as string;
     const found = key && (await find(key).catch(() => undefined));
-    if (found) throw new Failure({ ...TAKEN, errors: [{ in: 'body', path: 'key', message: 'is taken' }] });
+    if (found)
+      throw new Failure({ ...problemOf(409, 'Conflict'), errors: [{ in: 'body', path: 'key', message: 'is taken' }] });
     return answer(api.PUT('/kv', { body: row as never, params: { header } }));
   },
   read: (name) => find(name as string),
