@@ -322,7 +322,7 @@ nginx_config() {
         primary="$primary server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) max_fails=1 fail_timeout=2s;"
         backup="$backup server 127.0.0.1:$((TRAFFIC_PORT_BASE + i)) backup max_fails=0;"
     done
-    NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_RUN_DIR=. \
+    NGINX_USER=$([ "$IS_ROOT" = 0 ] || echo 'user www-data;') NGINX_WORKERS=auto NGINX_RUN_DIR=. \
         NGINX_LISTEN=$NGINX_LISTEN NGINX_TLS=$NGINX_TLS NGINX_REDIRECT=$NGINX_REDIRECT NGINX_STATUS_LISTEN=127.0.0.1:$NGINX_STATUS_PORT \
         NGINX_ACCESS_LOG=/dev/stdout NGINX_ERROR_LOG=stderr NGINX_ROUTES=routes.conf NGINX_CONSOLE=console NGINX_UPSTREAM=$primary$backup NGINX_HTTP_EXTRA='' \
         LIMIT_RATE=$LIMIT_RATE LIMIT_BURST=$LIMIT_BURST LIMIT_CONNECTIONS=$LIMIT_CONNECTIONS \

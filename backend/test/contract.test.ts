@@ -119,6 +119,11 @@ const CASES: Record<string, Case> = {
     status: 200,
     answer: (body) => expect(body.status).toBe('ready'),
   },
+  'GET /health/serving': {
+    request: () => get('/health/serving'),
+    status: 200,
+    answer: (body) => expect(body.status).toBe('serving'),
+  },
   'GET /metrics': {
     request: () => get('/metrics'),
     status: 200,

@@ -97,6 +97,7 @@ test.each([
   '/\\metrics',
   '/health/live',
   '/health/ready',
+  '/health/serving',
   '/Health/Live',
   '/health//live',
   '/health/%6cive',

@@ -259,6 +259,7 @@ export async function startNginx(
   const backup = replicas.map((replica) => `server 127.0.0.1:${replica} backup max_fails=0;`);
   const values: Record<string, string> = {
     NGINX_USER: isRoot ? 'user www-data;' : '',
+    NGINX_WORKERS: 'auto',
     NGINX_RUN_DIR: folder,
     NGINX_LISTEN: `127.0.0.1:${port}`,
     NGINX_STATUS_LISTEN: `127.0.0.1:${statusPort}`,

@@ -118,6 +118,9 @@ export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
     },
   });
   const ok = (description: string) => ({ 200: { description, schema: Joi.object({ status: text }) } });
+  const expectServing = () => {
+    if (lifecycle.phase !== 'serving') throw new HttpError(503, `the replica is ${lifecycle.phase}`);
+  };
   return routes('Probes', [
     route({
       method: 'get',
@@ -132,9 +135,19 @@ export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
       summary: 'It can take traffic: started (which waits for the migrations), not draining, PostgreSQL reachable',
       replies: ok('Ready'),
       async handle() {
-        if (lifecycle.phase !== 'serving') throw new HttpError(503, `the replica is ${lifecycle.phase}`);
+        expectServing();
         await ping(db);
         return { status: 200, body: { status: 'ready' } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/health/serving',
+      summary: 'The traffic port is open, whatever PostgreSQL does: an outage of that must not take away every replica at once',
+      replies: ok('Serving'),
+      handle() {
+        expectServing();
+        return { status: 200, body: { status: 'serving' } };
       },
     }),
     route({

@@ -31,8 +31,9 @@ test('the probes and the metrics are on the debug port, and only there', async (
   const { debug } = api.replicas[0];
   expect((await debug.get('/health/live')).body).toEqual({ status: 'alive' });
   expect((await debug.get('/health/ready')).body).toEqual({ status: 'ready' });
+  expect((await debug.get('/health/serving')).body).toEqual({ status: 'serving' });
   expect((await debug.get('/items')).status).toBe(200);
-  for (const path of ['/metrics', '/health/live', '/health/ready']) {
+  for (const path of ['/metrics', '/health/live', '/health/ready', '/health/serving']) {
     expect((await api.api.get(path)).status).toBe(404);
   }
 });
@@ -42,6 +43,7 @@ test('readiness follows the life of the replica', async () => {
   for (const phase of ['starting', 'draining'] as const) {
     lifecycle.phase = phase;
     expect((await debug.get('/health/ready')).status).toBe(503);
+    expect((await debug.get('/health/serving')).status).toBe(503);
     expect((await debug.get('/health/live')).status).toBe(200);
   }
   lifecycle.phase = 'serving';
@@ -69,7 +71,7 @@ test('metrics are labelled with the route template, and what no route declares i
   const { text } = await debug.get('/metrics');
   const counts = text.split('\n').filter((line) => line.startsWith('http_request_duration_seconds_count'));
   const paths = new Set(counts.map((line) => /path="([^"]+)"/.exec(line)?.[1]));
-  expect(paths).toEqual(new Set(['/health/ready', '/health/live', '/ping', '/items', '/items/{id}', 'unmatched']));
+  expect(paths).toEqual(new Set(['/health/ready', '/health/live', '/health/serving', '/ping', '/items', '/items/{id}', 'unmatched']));
   const refused = counts.filter((line) => line.includes('path="/items/{id}"'));
   expect(refused).toEqual([
     'http_request_duration_seconds_count{instance="backend-2",status_code="400",method="GET",path="/items/{id}"} 1',

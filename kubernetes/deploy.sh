@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Brings the cluster of kubectl's current context to what an overlay says, and waits until it is there.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=native/common.sh
+. "$ROOT/native/common.sh"
+TIMEOUT=${TIMEOUT:-600} # of each wait, in seconds
+
+usage() {
+    cat <<END
+kubernetes/deploy.sh local|production
+
+Makes missing Secrets, runs the migrations, replaces what has changed without a failed request, and waits for it (TIMEOUT, 600 s, each).
+It goes to the cluster that \`kubectl config current-context\` names. Again and again without harm.
+END
+}
+case ${1:-} in
+    -h | --help) usage; exit 0 ;;
+    local | production) [ $# = 1 ] || { usage >&2; exit 2; } ;;
+    *) usage >&2; exit 2 ;;
+esac
+command -v kubectl >/dev/null || die 'kubectl is missing (https://kubernetes.io/docs/tasks/tools/)'
+
+in_namespace() { kubectl --namespace tandem "$@"; }
+rendered=$(kubectl kustomize "$ROOT/kubernetes/$1")
+case $rendered in *registry.example*) die "kubernetes/$1/kustomization.yaml still names registry.example: put your registry there" ;; esac
+
+say "To the cluster of the context $(kubectl config current-context):"
+kubectl apply --server-side --filename "$ROOT/kubernetes/base/namespace.yaml"
+"$ROOT/kubernetes/secrets.sh"
+# A Job cannot be changed. Deleting one that runs waits for its end; its transaction is then undone, and the next one begins anew.
+in_namespace delete job migrate --ignore-not-found
+kubectl apply --server-side --filename - <<<"$rendered"
+
+# Not `kubectl wait`: it knows one condition, and would sit out its time after a failure.
+end=$((SECONDS + TIMEOUT))
+while :; do
+    case $(in_namespace get job migrate --output 'jsonpath={.status.conditions[?(@.status=="True")].type}') in
+        *Complete*) break ;;
+        *Failed*) outcome='failed' ;;
+        *) outcome="not done after $TIMEOUT s"; [ $SECONDS -ge $end ] || { sleep 1; continue; } ;;
+    esac
+    in_namespace logs job/migrate --tail 20 >&2 || true
+    die "the migrations: $outcome. The replicas of the release before serve on"
+done
+for workload in $(in_namespace get statefulset,deployment --selector app.kubernetes.io/part-of=tandem --output name); do
+    in_namespace rollout status "$workload" --timeout="${TIMEOUT}s" || {
+        in_namespace get pods >&2
+        die "$workload is not what it should be; kubectl --namespace tandem describe pods tells why"
+    }
+done

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Makes the Secrets that the pods need, with random values, straight into the cluster: no file has them, and no command line. What is
+# there already stays. To rotate one: README.md.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=native/common.sh
+. "$ROOT/native/common.sh"
+NAMESPACE=tandem
+
+case ${1:-} in
+    '') ;;
+    -h | --help) echo "kubernetes/secrets.sh   makes what is missing of the Secrets in the namespace $NAMESPACE of kubectl's current cluster"; exit 0 ;;
+    *) die "no such option: $1 (see --help)" ;;
+esac
+
+# secret NAME TYPE KEY[=VALUE]...: a key without a value gets a random one.
+secret() {
+    local name=$1 type=$2 pair key have data=''
+    shift 2
+    # shellcheck disable=SC2016 # the names are the template's
+    have=$(kubectl --namespace "$NAMESPACE" get secret "$name" --ignore-not-found \
+        --output 'go-template={{range $key, $value := .data}}{{$key}} {{end}}')
+    for pair in "$@"; do
+        key=${pair%%=*}
+        case " $have " in *" $key "*) continue ;; esac
+        case $pair in *=*) data="$data, \"$key\": \"${pair#*=}\"" ;; *) data="$data, \"$key\": \"$(random_secret)\"" ;; esac
+        say "secret $name: $key is made"
+    done
+    data=${data#, }
+    if [ -z "$data" ]; then
+        return
+    elif [ -z "$have" ]; then
+        kubectl --namespace "$NAMESPACE" create --filename - >/dev/null <<END
+{"apiVersion": "v1", "kind": "Secret", "type": "$type", "metadata": {"name": "$name"}, "stringData": {$data}}
+END
+    else
+        kubectl --namespace "$NAMESPACE" patch secret "$name" --patch-file /dev/stdin >/dev/null <<<"{\"stringData\": {$data}}"
+    fi
+}
+
+# basic-auth, because CloudNativePG takes its superuser from such a one (production/).
+secret postgres-superuser kubernetes.io/basic-auth username=postgres password
+secret tandem Opaque database-app-password database-metrics-password redis-password redis-metrics-password admin-token
