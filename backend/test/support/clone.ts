@@ -1,6 +1,6 @@
 /** A copy of this clone in which start.sh and stop.sh run in the native way, on ports of its own. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { isFree } from './servers.ts';
 
@@ -41,10 +41,23 @@ async function freeBlock(): Promise<number> {
 export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone> {
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(path.join(parent, 'test clone '));
-  const made = ['.git', '.data', '.env', 'backend/node_modules', 'backend/dist', 'backend/coverage'];
+  const made = [
+    '.git',
+    '.data',
+    '.env',
+    'backend/node_modules',
+    'backend/dist',
+    'backend/coverage',
+    'frontend/node_modules',
+  ];
   const exclude = made.map((each) => `--exclude=./${each}`).join(' ');
   execFileSync('sh', ['-c', `tar -c ${exclude} . | tar -x -C "$0"`, folder], { cwd: repository });
-  execFileSync('cp', ['-al', 'backend/node_modules', path.join(folder, 'backend/')], { cwd: repository });
+  for (const part of ['backend', 'frontend']) {
+    execFileSync('cp', ['-al', `${part}/node_modules`, path.join(folder, part)], { cwd: repository });
+  }
+  // The console is built once, not in every clone: what start.sh knows it by.
+  mkdirSync(path.join(folder, '.data'));
+  copyFileSync(path.join(parent, 'console'), path.join(folder, '.data/console'));
   const base = await freeBlock();
   const clone: Clone = {
     folder,

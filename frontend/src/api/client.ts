@@ -1,6 +1,6 @@
 import createClient, { type Middleware } from 'openapi-fetch';
 import { reactive } from 'vue';
-import type { components, paths } from './schema';
+import type { components, paths } from '../../schema';
 
 export type Problem = components['schemas']['Problem'];
 

@@ -9,6 +9,16 @@ async function find(name: string) {
   return { ...rest, body: (body as unknown as { data: Record<string, unknown> }).data };
 }
 
+/** @throws Failure unless the API has said either: what is not known to be free is not replaced */
+const exists = (name: string) =>
+  find(name).then(
+    () => true,
+    (failure: Failure) => {
+      if (failure.problem.status === 404) return false;
+      throw failure;
+    },
+  );
+
 export const pairs: Resource = {
   name: 'kv',
   key: 'key',
@@ -22,8 +32,7 @@ export const pairs: Resource = {
   /** PUT replaces; whoever makes a new pair does not mean that. (Somebody who makes it in this very moment is replaced.) */
   async create(row, header) {
     const key = row.key as string;
-    const found = key && (await find(key).catch(() => undefined));
-    if (found)
+    if (key && (await exists(key)))
       throw new Failure({ ...problemOf(409, 'Conflict'), errors: [{ in: 'body', path: 'key', message: 'is taken' }] });
     return answer(api.PUT('/kv', { body: row as never, params: { header } }));
   },

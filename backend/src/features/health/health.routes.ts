@@ -143,7 +143,8 @@ export function probeRoutes({ db, metrics }: Deps, lifecycle: Lifecycle) {
     route({
       method: 'get',
       path: '/health/serving',
-      summary: 'The traffic port is open, whatever PostgreSQL does: an outage of that must not take away every replica at once',
+      summary:
+        'The traffic port is open, whatever PostgreSQL does: an outage of that must not take away every replica at once',
       replies: ok('Serving'),
       handle() {
         expectServing();

@@ -71,7 +71,9 @@ test('metrics are labelled with the route template, and what no route declares i
   const { text } = await debug.get('/metrics');
   const counts = text.split('\n').filter((line) => line.startsWith('http_request_duration_seconds_count'));
   const paths = new Set(counts.map((line) => /path="([^"]+)"/.exec(line)?.[1]));
-  expect(paths).toEqual(new Set(['/health/ready', '/health/live', '/health/serving', '/ping', '/items', '/items/{id}', 'unmatched']));
+  expect(paths).toEqual(
+    new Set(['/health/ready', '/health/live', '/health/serving', '/ping', '/items', '/items/{id}', 'unmatched']),
+  );
   const refused = counts.filter((line) => line.includes('path="/items/{id}"'));
   expect(refused).toEqual([
     'http_request_duration_seconds_count{instance="backend-2",status_code="400",method="GET",path="/items/{id}"} 1',
