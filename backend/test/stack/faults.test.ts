@@ -39,7 +39,9 @@ async function expectUnavailable(answer: Response): Promise<void> {
 test('When PostgreSQL stops, then reads say 503, writes that nobody knows (504), and all recover by themselves when it is back', async () => {
   expect((await send('POST', '/items', { title: 'before' })).status).toBe(201);
   const pids = stack.replicas.map(({ pid }) => pid);
+  const probe = async (path: string) => (await fetch(`${stack.replicas[0]?.debugUrl}${path}`)).status;
   await stack.postgres.stop();
+  expect([await probe('/health/serving'), await probe('/health/ready')]).toEqual([200, 503]);
   // Twice, so that each replica is asked.
   for (let n = 0; n < 2; n++) {
     await expectUnavailable(await get('/items'));

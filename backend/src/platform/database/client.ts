@@ -108,7 +108,10 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
     connectionTimeoutMillis: options.connectionTimeout ?? CONNECTION_TIMEOUT_MS,
     ...(bounded && { query_timeout: QUERY_TIMEOUT_MS }),
     keepAlive: true,
-    options: `-c timezone=UTC ${bounded ? LIMITS : ''} ${options.writesInTransactions ? READ_ONLY : ''}`,
+    // One space between them: PgBouncer refuses more.
+    options: ['-c timezone=UTC', bounded && LIMITS, options.writesInTransactions && READ_ONLY]
+      .filter(Boolean)
+      .join(' '),
     types: {
       getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS.get(oid) ?? types.getTypeParser(oid, format),
     } as typeof types,
