@@ -28,9 +28,10 @@ case $rendered in *registry.example*) die "kubernetes/$1/kustomization.yaml stil
 say "To the cluster of the context $(kubectl config current-context):"
 kubectl apply --server-side --filename "$ROOT/kubernetes/base/namespace.yaml"
 "$ROOT/kubernetes/secrets.sh"
-# A Job cannot be changed. Deleting one that runs waits for its end; its transaction is then undone, and the next one begins anew.
-in_namespace delete job migrate --ignore-not-found
-kubectl apply --server-side --filename - <<<"$rendered"
+# A Job cannot be changed. With its pod (foreground): a migration that still runs ends before the next one begins.
+in_namespace delete job migrate --ignore-not-found --cascade=foreground
+# force-conflicts: after `kubectl rollout undo`, `set image` or `edit` those own what they changed, and would be in the way.
+kubectl apply --server-side --force-conflicts --filename - <<<"$rendered"
 
 # Not `kubectl wait`: it knows one condition, and would sit out its time after a failure.
 end=$((SECONDS + TIMEOUT))
@@ -43,7 +44,7 @@ while :; do
     in_namespace logs job/migrate --tail 20 >&2 || true
     die "the migrations: $outcome. The replicas of the release before serve on"
 done
-for workload in $(in_namespace get statefulset,deployment --selector app.kubernetes.io/part-of=tandem --output name); do
+for workload in $(kubectl get --filename - --output name <<<"$rendered" | grep -E '^(deployment|statefulset)\.apps/'); do
     in_namespace rollout status "$workload" --timeout="${TIMEOUT}s" || {
         in_namespace get pods >&2
         die "$workload is not what it should be; kubectl --namespace tandem describe pods tells why"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Secrets that the pods need, with random values, straight into the cluster: no file has them, and no command line. What is
-# there already stays. To rotate one: README.md.
+# Makes the Secrets that the pods need, with random values, straight into the cluster, through pipes: no file has them, and no
+# command line. What is there already stays. To rotate one: README.md.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=native/common.sh
@@ -30,11 +30,10 @@ secret() {
     if [ -z "$data" ]; then
         return
     elif [ -z "$have" ]; then
-        kubectl --namespace "$NAMESPACE" create --filename - >/dev/null <<END
-{"apiVersion": "v1", "kind": "Secret", "type": "$type", "metadata": {"name": "$name"}, "stringData": {$data}}
-END
+        printf '{"apiVersion": "v1", "kind": "Secret", "type": "%s", "metadata": {"name": "%s"}, "stringData": {%s}}' "$type" "$name" "$data" |
+            kubectl --namespace "$NAMESPACE" create --filename - >/dev/null
     else
-        kubectl --namespace "$NAMESPACE" patch secret "$name" --patch-file /dev/stdin >/dev/null <<<"{\"stringData\": {$data}}"
+        printf '{"stringData": {%s}}' "$data" | kubectl --namespace "$NAMESPACE" patch secret "$name" --patch-file /dev/stdin >/dev/null
     fi
 }
 

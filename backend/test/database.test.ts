@@ -46,6 +46,22 @@ describe('migrations', () => {
     );
   });
 
+  test('When CloudNativePG runs the server, then its own roles still get in', async () => {
+    const name = await emptyDatabase();
+    const db = connectTo(databaseUrl(name, 'postgres'), 1);
+    const roles = ['streaming_replica', 'cnpg_metrics_exporter'];
+    for (const role of roles) await sql`create role ${sql.id(role)}`.execute(db);
+    await migrate(db, PASSWORDS);
+    for (const role of roles) {
+      for (const place of ['postgres', name]) {
+        const { rows } = await sql`select has_database_privilege(${role}, ${place}, 'connect') as may`.execute(db);
+        expect([role, place, rows]).toEqual([role, place, [{ may: true }]]);
+      }
+      await sql`drop owned by ${sql.id(role)}`.execute(db);
+      await sql`drop role if exists ${sql.id(role)}`.execute(db);
+    }
+  });
+
   test('When nothing has run, then the database is not migrated, and asking changes nothing', async () => {
     const db = connectTo(databaseUrl(await emptyDatabase(), 'postgres'), 1);
     expect(await isMigrated(db)).toBe(false);

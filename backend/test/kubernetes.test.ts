@@ -16,7 +16,12 @@ const object = (kind: string, name: string) => base.find((each) => each.kind ===
 const workloads = [
   ...base.filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job'].includes(kind)),
   ...documents('kubernetes/production/external-postgres/postgres-exporter.yaml'),
+  ...documents('kubernetes/production/managed-redis/redis-exporter.yaml').filter(({ kind }) => kind === 'Deployment'),
 ];
+const containersOf = ({ spec }: Any): Any[] => {
+  const { initContainers = [], containers } = spec.template.spec;
+  return [...initContainers, ...containers];
+};
 const backend = object('Deployment', 'backend');
 const nginx = object('Deployment', 'nginx');
 const literals = (name: string): Record<string, string> =>
@@ -30,7 +35,7 @@ const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => tota
 
 test('the images are those of .env.example', () => {
   const pinned = [...read('.env.example').matchAll(/^[A-Z_]+_IMAGE=(.+)$/gm)].map(([, image]) => image);
-  const used = workloads.flatMap(({ spec }) => spec.template.spec.containers.map(({ image }: Any) => image));
+  const used = workloads.flatMap((each) => containersOf(each).map(({ image }) => image));
   expect(used.length).toBeGreaterThan(8);
   for (const image of used) expect([...pinned, 'tandem-backend', 'tandem-nginx']).toContain(image);
   for (const dockerfile of ['backend/Dockerfile', 'frontend/Dockerfile']) {
@@ -83,12 +88,28 @@ test('as many replicas as there may be: Nginx tries them all, and PostgreSQL has
 
   const control = number(read('backend/src/server.ts'), /CONTROL_CONNECTIONS = (\d+)/);
   const each = Number(literals('backend').DATABASE_POOL_MAX?.split(' ')[0]) + control;
-  // One more of a rollout, and those whose end takes preStop: a rollout begins with the next some ten seconds after the one before.
-  const needed = each * (maxReplicas + 1 + 3) + 10;
+  // One more during a rollout, and those that are ending: each keeps its connections for preStop and some 12 s to drain, and the next
+  // step comes once the new one is up (3 s at best) and has stayed so.
+  const { minReadySeconds, template } = backend.spec;
+  const ending = Math.ceil((template.spec.containers[0].lifecycle.preStop.sleep.seconds + 12) / (minReadySeconds + 3));
+  const needed = each * (maxReplicas + 1 + ending) + 10;
   const server = object('StatefulSet', 'postgres').spec.template.spec.containers[0].args.join(' ');
   expect(number(server, /max_connections=(\d+)/)).toBeGreaterThanOrEqual(needed);
   const [cluster] = documents('kubernetes/production/cloudnative-pg/cluster.yaml');
   expect(Number(cluster.spec.postgresql.parameters.max_connections)).toBeGreaterThanOrEqual(needed);
+});
+
+test('every value of a Secret that a pod asks for is one that secrets.sh makes', () => {
+  const script = read('kubernetes/secrets.sh');
+  const made = [...script.matchAll(/^secret (\S+) \S+ (.+)$/gm)].flatMap(([, name, keys]) =>
+    (keys as string).split(' ').map((key) => `${name}/${key.split('=')[0]}`),
+  );
+  const asked = workloads
+    .flatMap(containersOf)
+    .flatMap(({ env = [] }) => env)
+    .flatMap(({ valueFrom }: Any) => valueFrom?.secretKeyRef ?? [])
+    .map(({ name, key }: Any) => `${name}/${key}`);
+  expect([...new Set(asked)].sort()).toEqual([...made].sort());
 });
 
 test("only the migration and PostgreSQL know the superuser's password", () => {
@@ -97,14 +118,15 @@ test("only the migration and PostgreSQL know the superuser's password", () => {
 });
 
 test('every pod is confined, and bounded', () => {
-  for (const { metadata, spec } of workloads) {
+  for (const workload of workloads) {
+    const { metadata, spec } = workload;
     const pod = spec.template.spec;
     expect([metadata.name, pod.securityContext]).toMatchObject([
       metadata.name,
       { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
     ]);
     expect([metadata.name, pod.automountServiceAccountToken]).toEqual([metadata.name, metadata.name === 'prometheus']);
-    for (const container of pod.containers) {
+    for (const container of containersOf(workload)) {
       expect(container).toMatchObject({
         securityContext: {
           allowPrivilegeEscalation: false,

@@ -102,6 +102,16 @@ async function createRoles<T>(db: Kysely<T>, passwords: RolePasswords): Promise<
       execute format('revoke all on database %I from public', current_database());
       execute format('grant connect on database %I to tandem_app, tandem_metrics', current_database());
     end $$`.execute(db);
+  // CloudNativePG's: a former primary follows again by way of the database "postgres", and its figures are asked for in both.
+  await sql`
+    do $$ declare operator name; place name; begin
+      for operator, place in
+        select rolname, datname from pg_roles, pg_database
+        where rolname in ('streaming_replica', 'cnpg_metrics_exporter') and datname in (current_database(), 'postgres')
+      loop
+        execute format('grant connect on database %I to %I', place, operator);
+      end loop;
+    end $$`.execute(db);
   await sql`revoke create on schema public from public`.execute(db);
   await sql`
     alter default privileges in schema public grant select, insert, update, delete on tables to tandem_app`.execute(db);
