@@ -10,7 +10,8 @@ usage() {
     cat <<END
 kubernetes/deploy.sh local|production
 
-Makes missing Secrets, runs the migrations, replaces what has changed without a failed request, and waits for it (TIMEOUT, 600 s, each).
+Makes missing Secrets, runs the migrations, replaces what has changed, and waits for it (TIMEOUT, 600 s, each). No request fails while
+replicas and Nginx are replaced; of PostgreSQL and Redis there is one each (local), and a change of theirs is an outage of seconds.
 It goes to the cluster that \`kubectl config current-context\` names. Again and again without harm.
 END
 }
@@ -33,6 +34,19 @@ in_namespace delete job migrate --ignore-not-found --cascade=foreground
 # force-conflicts: after `kubectl rollout undo`, `set image` or `edit` those own what they changed, and would be in the way.
 kubectl apply --server-side --force-conflicts --filename - <<<"$rendered"
 
+# A StatefulSet would wait for a pod of a bad release to become ready, which that never will: what is neither ready nor of this
+# release goes (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback).
+sleep 2 # until the cluster has seen the change
+# shellcheck disable=SC2016 # the names are the template's
+NOT_READY='{{range .items}}{{$name := .metadata.name}}{{range .status.conditions}}{{if and (eq .type "Ready") (eq .status "False")}}{{$name}} {{end}}{{end}}{{end}}'
+for set in $(in_namespace get statefulset --output name); do
+    release=$(in_namespace get "$set" --output 'jsonpath={.status.updateRevision}')
+    stuck=$(in_namespace get pods --output "go-template=$NOT_READY" \
+        --selector "app.kubernetes.io/name=${set#*/},controller-revision-hash!=$release")
+    # shellcheck disable=SC2086 # one word a pod
+    [ -z "$stuck" ] || in_namespace delete pod $stuck
+done
+
 # Not `kubectl wait`: it knows one condition, and would sit out its time after a failure.
 end=$((SECONDS + TIMEOUT))
 while :; do
@@ -41,6 +55,7 @@ while :; do
         *Failed*) outcome='failed' ;;
         *) outcome="not done after $TIMEOUT s"; [ $SECONDS -ge $end ] || { sleep 1; continue; } ;;
     esac
+    in_namespace get pods --selector app.kubernetes.io/name=migrate >&2
     in_namespace logs job/migrate --tail 20 >&2 || true
     die "the migrations: $outcome. The replicas of the release before serve on"
 done

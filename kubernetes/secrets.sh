@@ -37,6 +37,12 @@ secret() {
     fi
 }
 
+# The password is with the data since the first start: another one would open nothing.
+if [ -n "$(kubectl --namespace "$NAMESPACE" get pvc data-postgres-0 --ignore-not-found --output name)" ] &&
+    [ -z "$(kubectl --namespace "$NAMESPACE" get secret postgres-superuser --ignore-not-found --output name)" ]; then
+    die "the volume of PostgreSQL is there (claim data-postgres-0), but not its password: make the Secret postgres-superuser with the old one, or delete the claim and all data"
+fi
+
 # basic-auth, because CloudNativePG takes its superuser from such a one (production/).
 secret postgres-superuser kubernetes.io/basic-auth username=postgres password
 secret tandem Opaque database-app-password database-metrics-password redis-password redis-metrics-password admin-token

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { type Kysely, NoResultError, sql } from 'kysely';
 import { DatabaseError } from 'pg';
-import { classifyDatabaseError } from '../src/platform/database/errors.ts';
+import { classifyDatabaseError, isNotUp } from '../src/platform/database/errors.ts';
 import { isMigrated, migrate } from '../src/platform/database/migrate.ts';
 import { prepared } from '../src/platform/database/prepared.ts';
 import type { Database } from '../src/platform/database/schema.ts';
@@ -194,6 +194,7 @@ describe('what an error means', () => {
     ['53300', 'unavailable'],
     ['57P01', 'unknown-outcome'],
     ['08006', 'unknown-outcome'],
+    ['28P01', 'unavailable'],
     ['42P01', 'bug'],
   ])('SQLSTATE %s: %s', (code, meaning) => {
     expect(classifyDatabaseError(withCode(code))).toBe(meaning);
@@ -203,6 +204,10 @@ describe('what an error means', () => {
     const nobody = connectTo('postgres://x:x@127.0.0.1:1/x', 1);
     const refused = await sql`select 1`.execute(nobody).catch((error: unknown) => error);
     expect(classifyDatabaseError(refused)).toBe('unavailable');
+    expect(isNotUp(refused)).toBe(true);
+    const stranger = connectTo(databaseUrl('postgres').replace('//tandem_app', '//nobody'), 1);
+    const notLetIn = await sql`select 1`.execute(stranger).catch((error: unknown) => error);
+    expect([classifyDatabaseError(notLetIn), isNotUp(notLetIn)]).toEqual(['unavailable', false]);
 
     const victim = connectTo(databaseUrl('postgres', 'postgres'), 1);
     const killer = connectTo(databaseUrl('postgres', 'postgres'), 1);

@@ -28,6 +28,7 @@ const BY_CODE: Record<string, DatabaseFailure> = {
 };
 const BY_CLASS: Record<string, DatabaseFailure> = {
   '22': 'invalid', // data exception
+  '28': 'unavailable', // invalid authorization: not let in, as while a password is rotated
   '53': 'unavailable', // insufficient resources
   '08': 'unknown-outcome', // connection exception
 };
@@ -40,6 +41,12 @@ const CONNECTION_LOST =
 /** The rule of the schema that a write broke, by name ("users_email_key"); undefined for every other error. */
 export function violatedConstraint(error: unknown): string | undefined {
   return error instanceof DatabaseError && error.code?.startsWith('23') ? error.constraint : undefined;
+}
+
+/** Whether PostgreSQL has not answered yet, as during its start: other than a refusal, it may go away by itself. */
+export function isNotUp(error: unknown): boolean {
+  const refused = error instanceof DatabaseError && error.code !== '57P03';
+  return !refused && classifyDatabaseError(error) === 'unavailable';
 }
 
 /** Sorts an error of pg or its pool; undefined when it is not one. */
