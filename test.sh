@@ -22,7 +22,7 @@ install_dependencies
 console_dependencies
 console_build
 cd "$ROOT"
-step 'shell scripts' shellcheck -x ./*.sh native/*.sh backend/*.sh k6/*.sh bench/*.sh .ci/*
+step 'shell scripts' shellcheck -x ./*.sh native/*.sh backend/*.sh k6/*.sh bench/*.sh kubernetes/*.sh .ci/*
 step 'Prometheus configuration and rules' promtool check config monitoring/prometheus/prometheus.yml
 step 'alerts' promtool test rules monitoring/prometheus/tests/*.yml
 cd backend
