@@ -84,7 +84,8 @@ export async function activeAlerts(prometheus: string): Promise<string[]> {
  * when a metric is missing.
  */
 export function withoutFilter(expr: string): string {
-  const parts = expr.split(/(\{[^}]*\})/); // what stands in braces are matchers of labels
+  // What is asked to be absent should be there; what stands in braces are matchers of labels.
+  const parts = expr.replaceAll('absent(', '(').split(/(\{[^}]*\})/);
   return parts.map((part) => (part.startsWith('{') ? part : part.replaceAll(/(==|!=|>=|<=|>|<)/g, '$1 bool'))).join('');
 }
 
