@@ -17,7 +17,7 @@ const failedWrites = new Counter('failed_writes');
 const unknownWrites = new Counter('failed_writes_unknown');
 
 export const options = make(
-  { load: { executor: 'constant-arrival-rate', rate: 100, duration: time(120), preAllocatedVUs: 200 } },
+  { load: { executor: 'constant-arrival-rate', rate: 100, duration: time(120), preAllocatedVUs: 400 } },
   {
     ...ALL_STARTED,
     http_req_failed: ['rate==0'],
