@@ -5,11 +5,11 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=native/common.sh
 . "$ROOT/native/common.sh"
-NAMESPACE=tandem
+in_namespace() { kubectl --namespace tandem "$@"; }
 
 case ${1:-} in
     '') ;;
-    -h | --help) echo "kubernetes/secrets.sh   makes what is missing of the Secrets in the namespace $NAMESPACE of kubectl's current cluster"; exit 0 ;;
+    -h | --help) echo "kubernetes/secrets.sh   makes what is missing of the Secrets in the namespace tandem of kubectl's current cluster"; exit 0 ;;
     *) die "no such option: $1 (see --help)" ;;
 esac
 
@@ -18,7 +18,7 @@ secret() {
     local name=$1 type=$2 pair key have data=''
     shift 2
     # shellcheck disable=SC2016 # the names are the template's
-    have=$(kubectl --namespace "$NAMESPACE" get secret "$name" --ignore-not-found \
+    have=$(in_namespace get secret "$name" --ignore-not-found \
         --output 'go-template={{range $key, $value := .data}}{{$key}} {{end}}')
     for pair in "$@"; do
         key=${pair%%=*}
@@ -31,15 +31,15 @@ secret() {
         return
     elif [ -z "$have" ]; then
         printf '{"apiVersion": "v1", "kind": "Secret", "type": "%s", "metadata": {"name": "%s"}, "stringData": {%s}}' "$type" "$name" "$data" |
-            kubectl --namespace "$NAMESPACE" create --filename - >/dev/null
+            in_namespace create --filename - >/dev/null
     else
-        printf '{"stringData": {%s}}' "$data" | kubectl --namespace "$NAMESPACE" patch secret "$name" --patch-file /dev/stdin >/dev/null
+        printf '{"stringData": {%s}}' "$data" | in_namespace patch secret "$name" --patch-file /dev/stdin >/dev/null
     fi
 }
 
 # The password is with the data since the first start: another one would open nothing.
-if [ -n "$(kubectl --namespace "$NAMESPACE" get pvc data-postgres-0 --ignore-not-found --output name)" ] &&
-    [ -z "$(kubectl --namespace "$NAMESPACE" get secret postgres-superuser --ignore-not-found --output name)" ]; then
+if [ -n "$(in_namespace get pvc data-postgres-0 --ignore-not-found --output name)" ] &&
+    [ -z "$(in_namespace get secret postgres-superuser --ignore-not-found --output name)" ]; then
     die "the volume of PostgreSQL is there (claim data-postgres-0), but not its password: make the Secret postgres-superuser with the old one, or delete the claim and all data"
 fi
 
