@@ -12,6 +12,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$ROOT/native/compose.sh"
 # shellcheck source=native/native.sh
 . "$ROOT/native/native.sh"
+# shellcheck source=native/database.sh
+. "$ROOT/native/database.sh"
 
 usage() {
     cat <<'EOF'
@@ -33,7 +35,10 @@ usage() {
                                 transactions and sets their balances to 0
 ./start.sh backup <file> [argument of pg_dump...]
                                 writes the database to a file, while everything runs; the file must not exist yet
-./start.sh restore <file>       puts the database back as it was in the file: what was written since is lost. The API is away meanwhile
+./start.sh restore <file>       puts the database back as it was in the file, or changes nothing: what was written since is lost. The API
+                                is away for some seconds
+./start.sh upgrade              takes the database over to another major version of PostgreSQL: that of POSTGRES_IMAGE, or natively the newest
+                                that is installed. The old data is kept. The API is away meanwhile
 ./start.sh shell <service> [argument...]
                                 postgres: psql; redis: redis-cli; backend-N, migrate: a shell with the service's
                                 environment; others: a shell, if they have one
@@ -57,7 +62,7 @@ while [ $# -gt 0 ]; do
         --rolling) ROLLING=1 ;;
         --replicas) WANTED_REPLICAS=${2:-none}; [ $# -eq 1 ] || shift ;;
         --replicas=*) WANTED_REPLICAS=${1#*=} ;;
-        up | status | logs | restart | kill | rebuild | seed | backup | restore | shell)
+        up | status | logs | restart | kill | rebuild | seed | backup | restore | upgrade | shell)
             [ -z "$COMMAND" ] || die "one command at a time: $COMMAND or $1?"
             COMMAND=$1 ;;
         *)
@@ -98,7 +103,7 @@ print_states() { # fails when something is not healthy
 }
 
 mkdir -p "$DATA/logs"
-case $COMMAND in up | restart | rebuild | restore) lock ;; esac
+case $COMMAND in up | restart | rebuild | restore | upgrade) lock ;; esac
 choose_way
 if [ "$COMMAND" = up ]; then
     [ "$WAY$WANTED_WAY$LAST_WAY" != native ] || ! command -v docker >/dev/null || say "Docker is here but does not answer: starting natively."
@@ -107,7 +112,7 @@ if [ "$COMMAND" = up ]; then
     [ -z "$WANTED_REPLICAS" ] || REPLICAS=$WANTED_REPLICAS
 else
     DEV=$LAST_DEV BUDGET=$LAST_BUDGET
-    [ -n "$RUNNING" ] || { warn "The stack is not running: ./start.sh"; exit 1; }
+    [ -n "$RUNNING" ] || [ "$COMMAND$WAY" = upgradedocker ] || { warn "The stack is not running: ./start.sh"; exit 1; } # there its new image may be what keeps it from starting
 fi
 read_env
 case $BUDGET$WAY$REPLICAS in 0* | 1docker2) ;; *) die "--budget needs Docker, whose limits it sets, and two replicas" ;; esac
@@ -153,25 +158,16 @@ case $COMMAND in
         "${WAY}_kill" "${arguments[0]}" || die "${arguments[0]} could not be killed: see ./start.sh status"
         say "${arguments[0]} was killed; ./start.sh status shows it coming back" ;;
     backup)
-        file=${arguments[0]}
-        # Under another name until it is whole.
-        part=$(mktemp "$file.XXXXXX") || die "no file can be made beside $file"
-        trap 'rm -f "$part"' EXIT
-        "${WAY}_dump" "${arguments[@]:1}" >"$part" || die "no backup was made"
-        [ "$(head -c 5 "$part")" = PGDMP ] || die "no backup was made: restore reads pg_dump's custom format only"
-        mv "$part" "$file"
-        say "$file: $(wc -c <"$file") bytes" ;;
+        backup_database "${arguments[@]}" ;;
     restore)
-        RESTORED=1 RESTORE_SQL=$DATA/restore.sql
-        # All or nothing, and everything: a table that the backup does not have must go too, or the migration that makes it could not
-        # run again. Who holds a lock on a table for long is not waited for.
-        RESTORE_OPTIONS=(-X -q -v ON_ERROR_STOP=1 --single-transaction
-            -c "set lock_timeout = '10s'" -c 'drop schema public cascade' -c 'create schema public' -c 'grant usage on schema public to public' -f -)
-        trap 'rm -f "$RESTORE_SQL"' EXIT
-        ( umask 077; : >"$RESTORE_SQL" )
-        "${WAY}_restore" "${arguments[0]}"
-        [ "$RESTORED" = 1 ] || die "the database is as it was before"
+        restore_database "${arguments[0]}"
+        write_state
         say "Restored from ${arguments[0]}." ;;
+    upgrade)
+        rm -f "$DATA/fingerprint"
+        "${WAY}_upgrade"
+        write_state
+        print_urls ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
         "${WAY}_shell" "${arguments[@]}" ;;

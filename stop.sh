@@ -19,6 +19,12 @@ esac
 mkdir -p "$DATA/logs"
 lock
 choose_way
+# Said before anything ends: what it is, of which clone, and how much.
+names=''
+if [ $remove = 1 ]; then
+    names=$("${WAY}_volumes")
+    say "Removing the data of $(clone_name) for good: $(paste -sd, - <<<"${names:-there is none}" | sed 's/,/, /g')"
+fi
 if [ -n "$RUNNING" ]; then
     step "stopping ($WAY)" "${WAY}_down"
 else
@@ -26,9 +32,7 @@ else
     [ "$WAY" != native ] || native_end_orphans
 fi
 if [ $remove = 1 ]; then
-    names=$("${WAY}_volumes")
-    say "Removing the data for good: ${names:-there is none}"
-    "${WAY}_remove_data"
+    [ -z "$names" ] || "${WAY}_remove_data"
 else
     say "The data stays; ./start.sh finds it again."
 fi

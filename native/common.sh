@@ -1,18 +1,30 @@
 # shellcheck shell=bash disable=SC2034,SC2015 # variables for the scripts that source this; `a && b || die`
-# What start.sh, stop.sh and both ways (Docker, native) share. Written for bash 3.2, which macOS has.
+# What start.sh, stop.sh and both ways (Docker, native) share. Written for bash 3.2, which macOS has. Always `return 0`, never a bare
+# `return`: what runs in a trap would return the status from before it.
 # ROOT is the clone; everything that a run makes is under $ROOT/.data, which git ignores.
 DATA=$ROOT/.data
-PROJECT=tandem
 
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s\n' "$*" >&2; }
 die() { warn "error: $*"; exit 1; }
 
+# within SECONDS COMMAND...: ends it, with the code 124, when it takes longer. (macOS has no `timeout`.)
+within() {
+    local seconds=$1 pid watcher code=0; shift
+    "$@" <&0 9>&- & pid=$!
+    (sleep "$seconds"; kill -KILL "$pid") >/dev/null 2>&1 9>&- & watcher=$!
+    wait "$pid" 2>/dev/null || code=$?
+    kill -KILL "$watcher" 2>/dev/null || true # in a trap it would ignore TERM; its sleep ends by itself
+    wait "$watcher" 2>/dev/null || true
+    [ $code != 137 ] || code=124
+    return $code
+}
+
 # step LABEL COMMAND...: its output goes to a log and is shown only when it fails.
 step() {
     local label=$1 log=$DATA/logs/start.log; shift
     printf '  %-44s' "$label"
-    if "$@" >"$log" 2>&1; then say "done"; return; fi
+    if ("$@") >"$log" 2>&1; then say "done"; return 0; fi # in a shell of its own: what ends this one is told on the screen, not in the log
     say failed; tail -n 25 "$log" >&2
     die "$label: failed (whole output: $log)"
 }
@@ -57,7 +69,13 @@ console_build() {
 names_in() { sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/\1/p' "$1"; }
 setting_names() { names_in "$ROOT/.env.example"; }
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-with_secret() { case $1 in *_PASSWORD= | *_TOKEN=) printf '%s%s\n' "$1" "$(random_secret)" ;; *) printf '%s\n' "$1" ;; esac; }
+with_secret() {
+    case $1 in
+        *_PASSWORD= | *_TOKEN=) printf '%s%s\n' "$1" "$(random_secret)" ;;
+        COMPOSE_PROJECT_NAME=) printf '%s%s\n' "$1" "${PROJECT:-${LAST_PROJECT:-tandem-$(random_secret | cut -c 1-8)}}" ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
 
 # New passwords would lock the stack out of the data that was made with the old ones.
 forbid_new_passwords() { ! "${WAY}_data_exists" || die "$1, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes"; }
@@ -69,7 +87,7 @@ make_env() {
         ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
         mv "$ROOT/.env.new" "$ROOT/.env"
         say "Made .env with random secrets."
-        return
+        return 0
     fi
     bad=$(grep -nvE '^[A-Za-z_][A-Za-z_0-9]*=|^[[:space:]]*(#.*)?$' "$ROOT/.env" | head -n 1) || true
     [ -z "$bad" ] || die ".env, line ${bad%%:*} is not NAME=value: ${bad#*:}"
@@ -95,7 +113,7 @@ set_env() { # NAME VALUE
 # value_of NAME: a setting as the caller's environment, .env or else .env.example has it.
 value_of() {
     local line value
-    if [ -n "${!1+set}" ]; then printf '%s' "${!1}"; return; fi
+    if [ -n "${!1+set}" ]; then printf '%s' "${!1}"; return 0; fi
     line=$(grep -h "^$1=" "$ROOT/.env.example" "$ROOT/.env" 2>/dev/null | tail -n 1) || true
     value=${line#*=}; value=${value%$'\r'}; value=${value%%[[:space:]]#*}
     case $value in \"*\" | \'*\') value=${value#?}; value=${value%?} ;; esac
@@ -118,6 +136,7 @@ read_env() {
                 case ${!name} in '' | *[!0-9]* | ??????*) die "$name=${!name} is not a number: see .env" ;; esac ;;
         esac
     done
+    PROJECT=${COMPOSE_PROJECT_NAME:-${PROJECT:-}}
     valid_replicas "$REPLICAS" || die "REPLICAS=$REPLICAS: 1 to 16, see .env"
     # Two of each replica ask for its cache; ten stay free for the superuser, the migration and monitoring.
     [ $((REPLICAS * (DATABASE_POOL_MAX + 2) + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
@@ -129,21 +148,34 @@ backends() { local i; for ((i = 1; i <= REPLICAS; i++)); do echo "backend-$i"; d
 # --- what was started last: the way, and whether with --dev or --budget -------------------------------------------------
 
 read_state() {
-    LAST_WAY='' LAST_DEV=0 LAST_BUDGET=0
-    [ ! -r "$DATA/state" ] || read -r LAST_WAY LAST_DEV LAST_BUDGET <"$DATA/state" || true
+    LAST_WAY='' LAST_DEV=0 LAST_BUDGET=0 LAST_ROOT='' LAST_PROJECT='' LAST_IMAGE=''
+    [ ! -r "$DATA/state" ] || { read -r LAST_WAY LAST_DEV LAST_BUDGET; IFS= read -r LAST_ROOT; read -r LAST_PROJECT LAST_IMAGE; } <"$DATA/state" || true
     LAST_BUDGET=${LAST_BUDGET:-0} # a state that an older version wrote
 }
-# Sets WAY, and RUNNING to the way that runs now or to nothing. Never switches silently: each way has its own data.
-choose_way() {
-    find_engine
+# The folder as well: a copy of this clone must not take itself for it.
+write_state() { printf '%s\n' "$WAY $DEV $BUDGET" "$ROOT" "${PROJECT:-$LAST_PROJECT} $([ "$WAY" = docker ] && echo "$POSTGRES_IMAGE" || echo "$LAST_IMAGE")" >"$DATA/state"; }
+
+# Sets RUNNING to the way that runs now or to nothing. A Docker engine is asked last, and never for a native stack: it may hang.
+find_running() {
     read_state
-    if native_is_running; then RUNNING=native; elif docker_is_running; then RUNNING=docker; else RUNNING=''; fi
+    ENGINE='' RUNNING=''
+    if native_is_running; then RUNNING=native; return 0; fi
+    [ "${WANTED_WAY:-$LAST_WAY}" != native ] || [ "$LAST_WAY" = docker ] || return 0
+    find_engine
+    find_project
+    [ -z "$ENGINE" ] || check_project
+    if docker_is_running; then RUNNING=docker; fi
+}
+# Sets WAY too. Never switches silently: each way has its own data.
+choose_way() {
+    find_running
     WAY=${WANTED_WAY:-${RUNNING:-${LAST_WAY:-$([ -n "$ENGINE" ] && echo docker || echo native)}}}
     [ -z "$RUNNING" ] || [ "$WAY" = "$RUNNING" ] || die "the stack is running the other way ($RUNNING): stop it first with ./stop.sh, then ./start.sh --$WAY"
     [ "$WAY" = native ] || [ -n "$ENGINE" ] ||
         die "no Docker (or Podman with Compose) answers here: start it, or use ./start.sh --native, which has data of its own"
 }
-write_state() { echo "$WAY $DEV $BUDGET" >"$DATA/state"; }
+# Whose data a command is about to change, for what it says before it does.
+clone_name() { if [ "$WAY" = docker ]; then echo "the clone $ROOT (Docker${PROJECT:+, project $PROJECT})"; else echo "the clone $ROOT (native)"; fi; }
 
 # Two runs at once would undo each other's work. (macOS has no flock; there this is left to the user.)
 lock() {
@@ -162,6 +194,7 @@ targets_json() {
 write_targets() { # FOLDER, which Prometheus watches: so in one step
     mkdir -p "$1"
     targets_json >"$1/tandem.new"
+    chmod 755 "$1"; chmod 644 "$1/tandem.new" # whatever the umask: Prometheus is another user
     mv "$1/tandem.new" "$1/tandem.json"
 }
 
@@ -201,7 +234,7 @@ check_ports() {
 }
 port_owner() {
     local container=''
-    [ -z "${ENGINE:-}" ] || container=$("$ENGINE" ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | head -n 1) || true
+    [ -z "${ENGINE:-}" ] || container=$(ask_engine ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | head -n 1) || true
     if [ -n "$container" ]; then echo "the container $container"
     elif [ "$2" = '?' ]; then echo "another user's process"
     else echo "$(ps -o comm= -p "$2" 2>/dev/null || cat "/proc/$2/comm" 2>/dev/null || echo a process) (pid $2)"; fi

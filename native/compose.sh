@@ -5,20 +5,43 @@ UP_PID=''
 
 # Sets ENGINE to docker or podman, or to nothing. Compose 2.24.4 is the first with `!override`.
 find_engine() {
-    local engine version
+    local engine version code
+    ENGINE=''
     for engine in docker podman; do
-        command -v "$engine" >/dev/null && "$engine" ps -q >/dev/null 2>&1 || continue
-        version=$("$engine" compose version --short 2>/dev/null | tail -n 1) || continue
+        command -v "$engine" >/dev/null || continue
+        code=0; within 10 "$engine" ps -q >/dev/null 2>&1 || code=$?
+        [ $code != 124 ] || warn "$engine does not answer within 10 seconds."
+        [ $code = 0 ] && version=$(within 10 "$engine" compose version --short 2>/dev/null | tail -n 1) || continue
         version=${version#v}
         case $version in [2-9]*.*) ;; *) continue ;; esac
-        if [ "$(printf '2.24.4\n%s\n' "$version" | sort -V | head -n 1)" = 2.24.4 ]; then ENGINE=$engine; return; fi
+        if [ "$(printf '2.24.4\n%s\n' "$version" | sort -V | head -n 1)" = 2.24.4 ]; then ENGINE=$engine; return 0; fi
         warn "$engine has Compose $version; 2.24.4 or newer is needed to use it here."
     done
-    ENGINE=''
+}
+ask_engine() { within 30 "$ENGINE" "$@"; } # questions, whose answer is there at once
+
+# The Compose project, whose name containers, networks, volumes and images bear: it is this clone's alone. Nothing is called so before
+# the first start. (A version that had one name for all clones wrote no name into .data/state.)
+find_project() {
+    PROJECT=$(value_of COMPOSE_PROJECT_NAME)
+    [ -n "$PROJECT" ] || PROJECT=${LAST_PROJECT:-$([ "$LAST_WAY" != docker ] || echo tandem)}
+    [[ $PROJECT =~ ^([a-z0-9][a-z0-9_-]*)?$ ]] || die "COMPOSE_PROJECT_NAME=$PROJECT must have small letters, digits, - and _ only: see .env"
+}
+# Refuses to act on what is another clone's, or to leave this clone's own data behind under another name.
+check_project() {
+    local other
+    [ -n "$PROJECT" ] || return 0
+    other=$(project_containers -a --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fxv "$ROOT" | head -n 1) || true
+    [ -z "$other" ] || die "the project $PROJECT is that of the clone $other, of which .env here is a copy: give COMPOSE_PROJECT_NAME a name of its own in .env"
+    [ "$LAST_WAY" != docker ] || [ -z "$LAST_ROOT" ] || [ "$LAST_ROOT" = "$ROOT" ] || [ ! -e "$LAST_ROOT/.data/state" ] ||
+        die "this folder is a copy of the clone $LAST_ROOT, whose data it would use: remove .env and .data here"
+    [ -z "$LAST_PROJECT" ] || [ "$LAST_PROJECT" = "$PROJECT" ] || [ -z "$(ask_engine volume ls -q --filter "label=com.docker.compose.project=$LAST_PROJECT")" ] ||
+        die "COMPOSE_PROJECT_NAME was $LAST_PROJECT, which has this clone's data: put it back in .env (to rename: backup, ./stop.sh --volumes, the new name, ./start.sh, restore)"
 }
 
 docker_prepare() {
     local name
+    [ -n "$PROJECT" ] || die "COMPOSE_PROJECT_NAME is empty: give it a name in .env"
     for name in $(setting_names); do export "${name?}"; done
     export DEBUG_PORT_1=$((DEBUG_PORT_BASE + 1)) DEBUG_PORT_2=$((DEBUG_PORT_BASE + 2))
     # Compose does not look into mounted files; a checksum among the variables makes it see a change.
@@ -44,11 +67,11 @@ compose() {
     local files=(-f "$ROOT/docker-compose.yml")
     [ "$BUDGET" = 0 ] || files+=(-f "$ROOT/docker-compose.budget.yml")
     [ ! -e "$OVERRIDE" ] || files+=(-f "$OVERRIDE")
-    "$ENGINE" compose --project-directory "$ROOT" "${files[@]}" "$@"
+    "$ENGINE" compose -p "$PROJECT" --project-directory "$ROOT" "${files[@]}" "$@"
 }
-project_containers() { "$ENGINE" ps --filter "label=com.docker.compose.project=$PROJECT" "$@"; }
-docker_is_running() { [ -n "$ENGINE" ] && project_containers --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fx "$ROOT" >/dev/null; }
-docker_data_exists() { "$ENGINE" volume inspect "${PROJECT}_postgres" >/dev/null 2>&1; }
+project_containers() { ask_engine ps --filter "label=com.docker.compose.project=$PROJECT" "$@"; }
+docker_is_running() { [ -n "$ENGINE" ] && [ -n "$PROJECT" ] && project_containers --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fx "$ROOT" >/dev/null; }
+docker_data_exists() { [ -n "$PROJECT" ] && ask_engine volume inspect "${PROJECT}_postgres" >/dev/null 2>&1; }
 docker_owns() { [ -n "$(project_containers -q --filter "publish=$1")" ]; }
 docker_ports() {
     local i
@@ -58,13 +81,14 @@ docker_ports() {
     for ((i = 1; i <= REPLICAS; i++)); do echo "$((DEBUG_PORT_BASE + i)) DEBUG_PORT_BASE"; done
     case ,$COMPOSE_PROFILES, in *,pgadmin,*) echo "$PGADMIN_PORT PGADMIN_PORT" ;; esac
 }
-# What docker-compose.budget.yml leaves out.
-docker_monitoring() { compose --profile monitoring config --services | grep -Fxv -f <(compose config --services); }
 docker_services() { compose config --services | if [ "$REPLICAS" = 1 ]; then grep -vx backend-2; else cat; fi; }
+# What only watches, and what --budget leaves out. The API serves without it.
+docker_monitoring() { compose --profile monitoring config --services | grep -E '^(prometheus|grafana|.*-exporter)$'; }
+docker_serving() { docker_services | grep -Fxv -f <(docker_monitoring); }
 
 docker_write_override() {
     local i
-    [ "$REPLICAS$DEV$TLS" != 20off ] || { rm -f "$OVERRIDE"; return; }
+    [ "$REPLICAS$DEV$TLS" != 20off ] || { rm -f "$OVERRIDE"; return 0; }
     {
         echo '# Made by start.sh; do not edit.'
         echo 'services:'
@@ -89,7 +113,7 @@ EOF
 # One line a service: name, then `healthy`, or what it is instead.
 docker_states() {
     local states service
-    states=$(compose ps -a --format '{{.Service}} {{.State}} {{.ExitCode}} {{.Health}}' 2>/dev/null) || true
+    states=$(within 30 compose ps -a --format '{{.Service}} {{.State}} {{.ExitCode}} {{.Health}}' 2>/dev/null) || true
     for service in $(docker_services); do
         awk -v service="$service" '
             $1 == service { found = 1
@@ -101,44 +125,51 @@ docker_states() {
 }
 
 # docker_converge [--no-recreate] [SERVICE...]: runs `compose up` and says which service became healthy while it waits. Without a
-# service: all, but of Grafana only a warning, because pictures that are missing are no reason not to serve.
+# service: all; but what only watches is no reason not to serve.
 docker_converge() {
-    local log=$DATA/logs/compose.log seen=' ' service state services=() options=(-d --no-build --wait)
+    local service state services=() watching=() options=(-d --no-build --wait) monitoring
     [ "${1:-}" != --no-recreate ] || { options+=("$1"); shift; }
-    services=("$@")
-    [ $# -gt 0 ] || for service in $(docker_services | grep -vx grafana); do services+=("$service"); done
-    compose up "${options[@]}" --remove-orphans --wait-timeout 180 "${services[@]}" >"$log" 2>&1 9>&- &
-    UP_PID=$!
-    while :; do
-        while read -r service state; do
-            case $state in healthy | done) case $seen in *" $service "*) ;; *) printf '  %-18s %s\n' "$service" "$state"; seen="$seen$service " ;; esac ;; esac
-        done <<<"$(docker_states)"
-        kill -0 "$UP_PID" 2>/dev/null || break
-        sleep 1
+    monitoring=$(docker_monitoring)
+    for service in ${@+"$@"} $([ $# -gt 0 ] || docker_services); do
+        if grep -Fqx "$service" <<<"$monitoring"; then watching+=("$service"); else services+=("$service"); fi
     done
-    if wait "$UP_PID"; then
-        UP_PID=''
-        [ $# = 0 ] && docker_services | grep -qx grafana || return 0
-        if compose up "${options[@]}" --wait-timeout 75 --no-deps grafana >"$log" 2>&1 9>&-; then
-            printf '  %-18s healthy\n' grafana
-        else
-            warn "  grafana            not healthy: there are no dashboards (./start.sh logs grafana); everything else runs"
-        fi
-        return
+    SEEN=' '
+    if [ ${#services[@]} -gt 0 ] && ! docker_compose_up --remove-orphans --wait-timeout 180 "${services[@]}"; then
+        tail -n 5 "$DATA/logs/compose.log" >&2
+        for service in $(docker_states | awk '$2 !~ /^(healthy|done|missing|created)$/ { print $1 }'); do
+            warn "--- last lines of $service"
+            compose logs --no-log-prefix --tail 20 "$service" >&2 || true
+        done
+        die "not every service became healthy"
     fi
-    UP_PID=''
-    tail -n 5 "$log" >&2
-    for service in $(docker_states | awk '$2 !~ /^(healthy|done|missing|created)$/ { print $1 }'); do
-        warn "--- last lines of $service"
-        compose logs --no-log-prefix --tail 20 "$service" >&2 || true
+    [ ${#watching[@]} -gt 0 ] || return 0
+    ! docker_compose_up --wait-timeout 75 --no-deps "${watching[@]}" || return 0
+    # One of them may have kept the others from being started.
+    for service in "${watching[@]}"; do compose up -d --no-build --no-deps "$service" >>"$DATA/logs/compose.log" 2>&1 9>&- || true; done
+    while read -r service state; do
+        case " ${watching[*]} " in *" $service "*) [ "$state" = healthy ] || warn "  $(printf '%-18s' "$service") $state: the API serves without it (./start.sh logs $service)" ;; esac
+    done <<<"$(docker_states)"
+}
+docker_compose_up() { # ARGUMENT... of compose up; uses `options` and SEEN, the services that have been named already
+    local service state running=1
+    compose up "${options[@]}" "$@" >"$DATA/logs/compose.log" 2>&1 9>&- &
+    UP_PID=$!
+    while [ $running = 1 ]; do
+        sleep 1
+        kill -0 "$UP_PID" 2>/dev/null || running=0 # once more after its end
+        while read -r service state; do
+            case $state in healthy | done) case $SEEN in *" $service "*) ;; *) printf '  %-18s %s\n' "$service" "$state"; SEEN="$SEEN$service " ;; esac ;; esac
+        done <<<"$(docker_states)"
     done
-    die "not every service became healthy"
+    local code=0
+    wait "$UP_PID" || code=$?
+    UP_PID=''
+    return $code
 }
 
 docker_up() {
-    local other
-    other=$(project_containers --format '{{.Label "com.docker.compose.project.working_dir"}}' | grep -Fxv "$ROOT" | head -n 1) || true
-    [ -z "$other" ] || die "the stack of another clone is running on this engine: stop it first with $other/stop.sh"
+    # A clone made under umask 077 has files that a container's user could not read, built into an image or mounted.
+    find "$ROOT"/{backend,frontend,nginx,monitoring,k6} -name node_modules -prune -o ! -type l ! -perm -a+r -exec chmod a+rX {} +
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
     docker_write_override
     # shellcheck disable=SC2046 # one word a service
@@ -146,8 +177,12 @@ docker_up() {
     docker_targets | write_targets "$TANDEM_TARGETS"
     step 'building the images' compose build migrate nginx
     # shellcheck disable=SC2046 # one word a service
-    step 'fetching the images that are missing' compose pull --policy missing $(docker_services | grep -Ev '^(backend-.*|migrate|nginx)$')
+    step 'fetching the images that are missing' compose pull --policy missing $(docker_serving | grep -Ev '^(backend-.*|migrate|nginx)$')
+    # shellcheck disable=SC2046
+    [ "$BUDGET" = 1 ] || step 'fetching those of the monitoring' compose pull --policy missing --ignore-pull-failures $(docker_monitoring)
+    docker_check_image
     STARTED=1
+    write_state # from here on there is data of this clone's project
     [ "$ROLLING" = 0 ] || docker_roll
     docker_converge
 }
@@ -167,7 +202,15 @@ docker_rebuild() {
     ROLLING_PAUSE=0 docker_roll
     compose up -d --no-build --no-deps --wait nginx >/dev/null
 }
-docker_restart() { step "restarting ${1:-everything}" compose restart "$@"; docker_converge --no-recreate "$@"; }
+docker_restart() {
+    local name services=()
+    for name; do
+        if [ "$name" = migrate ]; then step migrating docker_migrate tandem; else services+=("$name"); fi # it ends, so it cannot be waited for
+    done
+    [ $# = 0 ] || [ ${#services[@]} -gt 0 ] || return 0
+    step "restarting ${services[*]:-everything}" compose restart ${services[@]+"${services[@]}"}
+    docker_converge --no-recreate ${services[@]+"${services[@]}"}
+}
 # Not `compose kill`: Docker takes that for a wish to stop, and does not start the container again.
 docker_kill() {
     local code=0
@@ -175,19 +218,71 @@ docker_kill() {
     [ $code = 0 ] || [ $code = 137 ] # the shell that sends the signal can die of it too
 }
 docker_seed() { compose exec -T backend-1 node --enable-source-maps "$(program_file seed)" "$@"; }
-docker_dump() {
+docker_postgres() { # see native/database.sh
+    local program=$1; shift
     # shellcheck disable=SC2016 # for the shell in the container
-    compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -h 127.0.0.1 -U postgres -Fc "$@" tandem' pg_dump "$@"
+    compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec "$0" -h 127.0.0.1 -U postgres "$@"' "$program" "$@"
 }
-docker_read_dump() { compose exec -T postgres pg_restore --no-owner -f - >"$RESTORE_SQL"; }
-# What is in Redis is of another time than the restored database: it must be gone before anybody reads.
-docker_restore() { # FILE
-    step 'reading the file' docker_read_dump <"$1"
-    # shellcheck disable=SC2046 # one word a replica
-    step 'stopping the replicas' compose stop nginx $(backends)
-    (step 'restoring the database' docker_shell postgres "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") || RESTORED=0
-    step 'emptying Redis' compose restart redis
+docker_migrate() { # DATABASE
+    # shellcheck disable=SC2030
+    (export DATABASE_ADMIN_URL=postgres://postgres:$POSTGRES_PASSWORD@postgres:5432/$1; compose run --rm --no-deps -T -e DATABASE_ADMIN_URL migrate)
+}
+# shellcheck disable=SC2046 # one word a replica
+docker_stop_api() { docker_end_up; compose stop nginx $(backends); }
+# What is in Redis may be of another time than the database: it must be gone before anybody reads.
+docker_start_api() {
+    [ -z "$(project_containers -q --filter label=com.docker.compose.service=redis)" ] || step 'emptying Redis' compose restart redis
     docker_converge
+}
+
+# --- the version of PostgreSQL: each keeps its data in a folder of its own in the volume, see docker-compose.yml ---------
+
+image_version() { "$ENGINE" image inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$1" 2>/dev/null | sed -n 's/^PG_MAJOR=//p'; }
+in_volume() { compose run --rm --no-deps -T --entrypoint sh postgres -euc "cd /var/lib/postgresql; $1" 2>>"$DATA/logs/start.log"; } # as the user of POSTGRES_IMAGE
+# shellcheck disable=SC2016 # for the shell in the container
+data_versions() { in_volume 'for data in */docker; do [ ! -d "$data" ] || if [ -x "$data" ]; then echo "${data%/docker}"; else echo "${data%/docker}(not-readable-for-its-user)"; fi; done' | tr '\n' ' '; }
+# An image that would not find the data of the one before must not start with an empty database.
+docker_check_image() {
+    local version data
+    version=$(image_version "$POSTGRES_IMAGE")
+    [ -n "$version" ] || die "POSTGRES_IMAGE=$POSTGRES_IMAGE does not say which PostgreSQL it has: use an official image, such as $(sed -n 's/^POSTGRES_IMAGE=//p' "$ROOT/.env.example")"
+    [ "$LAST_IMAGE" != "$POSTGRES_IMAGE" ] && docker_data_exists || return 0
+    data=$(data_versions)
+    case $data in '' | "$version ") ;; *) die "the data is of PostgreSQL ${data% }, and POSTGRES_IMAGE=$POSTGRES_IMAGE is $version: ./start.sh upgrade takes it over, or put the former image back in .env" ;; esac
+}
+docker_upgrade() {
+    local to data from
+    step 'fetching the image' compose pull --policy missing postgres
+    to=$(image_version "$POSTGRES_IMAGE")
+    [ -n "$to" ] && docker_data_exists || { docker_check_image; die "there is no data to upgrade: ./start.sh"; }
+    data=$(data_versions)
+    case $data in *readable*) docker_check_image ;; esac
+    from=$(tr ' ' '\n' <<<"$data" | grep -vx "$to" | head -n 1) || true # both: an upgrade was interrupted
+    [ -n "$from" ] || { say "The data is of PostgreSQL $to already: nothing to upgrade."; return 0; }
+    [ "$from" -lt "$to" ] || die "the data is of PostgreSQL $from, which is newer than $POSTGRES_IMAGE: put the former image back in .env"
+    OLD_IMAGE=$LAST_IMAGE NEW_IMAGE=$POSTGRES_IMAGE
+    [ "$(image_version "${OLD_IMAGE:-none}")" = "$from" ] || OLD_IMAGE=postgres:$from
+    POSTGRES_IMAGE=$OLD_IMAGE step "fetching $OLD_IMAGE" compose pull --policy missing postgres
+    step 'building the images' compose build migrate nginx
+    docker_write_override
+    docker_targets | write_targets "$TANDEM_TARGETS"
+    upgrade_database "$from" "$to"
+}
+# The old server on the old data, and nothing of the new one.
+docker_old_cluster() { # FROM TO
+    POSTGRES_IMAGE=$OLD_IMAGE
+    compose stop postgres >/dev/null 2>&1 || true
+    in_volume "rm -rf $2/docker; [ -e $1/docker ] || mv $1/kept $1/docker"
+    TANDEM_UPGRADE='' step "starting PostgreSQL $1" compose up -d --no-deps --wait postgres
+}
+docker_new_cluster() {
+    step "stopping PostgreSQL $1" compose stop postgres
+    POSTGRES_IMAGE=$NEW_IMAGE
+    TANDEM_UPGRADE=yes step "starting PostgreSQL $2" compose up -d --no-deps --wait postgres
+}
+docker_keep_old() {
+    in_volume "rm -rf $1/kept; mv $1/docker $1/kept"
+    say "The data of PostgreSQL $1 is kept in the volume ${PROJECT}_postgres, in the folder $1/kept."
 }
 docker_logs() {
     local tail=100 rest=() each
@@ -205,10 +300,25 @@ docker_shell() {
         *) compose exec ${tty:+"$tty"} "$service" sh "$@" ;;
     esac
 }
+docker_end_up() { [ -z "$UP_PID" ] || { kill -TERM "$UP_PID" 2>/dev/null || true; wait "$UP_PID" 2>/dev/null || true; UP_PID=''; }; } # of a start that was interrupted
 # By label, from a folder without a compose file: stopping needs neither .env nor the override.
 docker_down() {
-    [ -z "$UP_PID" ] || { kill -INT "$UP_PID" 2>/dev/null || true; wait "$UP_PID" 2>/dev/null || true; }
-    (cd "$DATA/logs" && "$ENGINE" compose -p "$PROJECT" down --remove-orphans "$@" 9>&-) >"$DATA/logs/compose.log" 2>&1 || { tail -n 5 "$DATA/logs/compose.log" >&2; return 1; }
+    docker_end_up
+    (
+        cd "$DATA/logs" && "$ENGINE" compose -p "$PROJECT" stop &&
+            project_containers -aq | while read -r id; do "$ENGINE" rm -v "$id"; done && # with the volumes without a name that an image asks for
+            "$ENGINE" compose -p "$PROJECT" down --remove-orphans "$@"
+    ) >"$DATA/logs/compose.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/compose.log" >&2; return 1; }
 }
-docker_volumes() { "$ENGINE" volume ls -q --filter "label=com.docker.compose.project=$PROJECT"; }
-docker_remove_data() { docker_down --volumes; }
+docker_volumes() { # a line each, with its size
+    local sizes
+    [ -n "$ENGINE$PROJECT" ] || return 0
+    sizes=$(within 60 "$ENGINE" system df -v --format '{{range .Volumes}}{{.Name}} {{.Size}}{{println}}{{end}}' 2>/dev/null) || true
+    ask_engine volume ls -q --filter "label=com.docker.compose.project=$PROJECT" |
+        while read -r name; do echo "the volume $name ($(awk -v name="$name" '$1 == name { print $2; found = 1 } END { if (!found) print "size unknown" }' <<<"$sizes"))"; done
+}
+docker_remove_data() {
+    [ "$LAST_PROJECT" = "$PROJECT" ] || die "this clone has never started the project $PROJECT, which may be another's: start it here first, or remove its volumes with $ENGINE"
+    docker_down --volumes || die "the volumes could not be removed"
+    "$ENGINE" image rm "$PROJECT-backend" "$PROJECT-nginx" >/dev/null 2>&1 || true # built for this clone
+}

@@ -47,7 +47,7 @@ native_end_orphans() {
         sleep 0.5
     done
 }
-native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ]; }
+native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ] || [ -e "$SERVICES/postgres.upgrading" ]; }
 native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
 MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
 # shellcheck disable=SC2086 # one word a service
@@ -108,7 +108,7 @@ native_build() { # [force]
     console_build
     [ "$DEV" = 0 ] || return 0
     sum=$(source_checksum)
-    [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return
+    [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return 0
     # Aside, not away: a running replica that is restarted meanwhile, or a failed build, still finds a program.
     rm -rf "$DATA/dist.old"; rm -f "$DATA/build"
     [ ! -e "$ROOT/backend/dist" ] || mv "$ROOT/backend/dist" "$DATA/dist.old"
@@ -136,10 +136,10 @@ native_folders() {
     mkdir -p "$RUN" && chmod 700 "$RUN"
     if [ ! -e "$LINK" ]; then
         if [ "$IS_ROOT" = 1 ] && ! as_user "$PG_USER" test -x "$DATA"; then
-            target=/var/lib/$PROJECT/$(printf '%s' "$ROOT" | checksum)
+            target=/var/lib/tandem/$(printf '%s' "$ROOT" | checksum)
             say "  The data goes to $target, because the user $PG_USER cannot reach this clone."
             mkdir -p "$target" && ln -sfn "$target" "$LINK"
-            chmod 711 "/var/lib/$PROJECT"
+            chmod 711 "/var/lib/tandem"
         else
             mkdir -p "$LINK"
         fi
@@ -151,7 +151,7 @@ native_folders() {
     mkdir -p "$SERVICES/prometheus/data" && chmod 711 "$SERVICES/prometheus" && chmod 700 "$SERVICES/prometheus/data"
     [ "$IS_ROOT" = 0 ] || chown "$REDIS_USER" "$SERVICES/redis"
     [ "$IS_ROOT" = 0 ] || chown "$MONITORING_USER" "$SERVICES/prometheus/data"
-    native_data_exists && return
+    [ ! -e "$SERVICES/postgres/PG_VERSION" ] || return 0
     # In a folder of another name until it is complete, so that an interrupted start leaves no half of a database.
     password=$SERVICES/postgres.password
     rm -rf "$SERVICES/postgres.new"; mkdir -m 700 "$SERVICES/postgres.new"
@@ -182,10 +182,10 @@ FAULTS=$FAULTS
 OTEL_EXPORTER_OTLP_ENDPOINT=$OTEL_EXPORTER_OTLP_ENDPOINT
 EOF
 }
-migrate_environment() {
+migrate_environment() { # [DATABASE]
     cat <<EOF
 NODE_ENV=production
-DATABASE_ADMIN_URL=postgres://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/tandem
+DATABASE_ADMIN_URL=postgres://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/${1:-tandem}
 DATABASE_APP_PASSWORD=$DATABASE_APP_PASSWORD
 DATABASE_METRICS_PASSWORD=$DATABASE_METRICS_PASSWORD
 EOF
@@ -222,7 +222,7 @@ EOF
 native_configure() {
     local i node socket=$RUN/supervisor.sock build postgres
     if [ ${#socket} -gt 90 ]; then # the kernel's limit is 107, and supervisord adds its pid for a moment
-        socket=/tmp/$PROJECT-$(id -u)-$(printf '%s' "$ROOT" | checksum)
+        socket=/tmp/tandem-$(id -u)-$(printf '%s' "$ROOT" | checksum)
         mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
         socket=$socket/supervisor.sock
     fi
@@ -426,6 +426,8 @@ native_up() {
     [ "$IS_ROOT$TLS" != 0on ] || [ "$HTTPS_PORT" -ge "$lowest" ] || die "port $HTTPS_PORT needs root: set HTTPS_PORT=8443 in .env"
     check_ports native_owns < <(native_ports)
     native_build
+    native_undo_upgrade
+    native_find_postgres
     native_apply
 }
 native_apply() {
@@ -474,7 +476,7 @@ native_replace() {
 native_rebuild() { native_build force; native_apply; }
 native_restart() {
     local name
-    if [ $# = 0 ]; then native_down; native_apply; return; fi
+    if [ $# = 0 ]; then native_down; native_apply; return 0; fi
     for name; do
         if [ "$name" = migrate ]; then native_apply; continue; fi
         ctl restart "$name" >/dev/null || true # native_wait says why it did not start
@@ -486,16 +488,56 @@ native_kill() { # its whole process group: with --dev the replica is a child
     pid=$(ctl pid "$1") && [ "$pid" -gt 1 ] && kill -KILL -- "-$pid"
 }
 native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
-native_dump() { PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/pg_dump" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -Fc "$@" tandem; }
-# What is in Redis is of another time than the restored database: it must be gone before anybody reads.
-native_restore() { # FILE
-    step 'reading the file' "$PG_BIN/pg_restore" --no-owner -f "$RESTORE_SQL" "$1"
-    # shellcheck disable=SC2046 # one word a replica
-    ctl stop nginx $(backends) >/dev/null || true
-    (step 'restoring the database' native_shell postgres "${RESTORE_OPTIONS[@]}" <"$RESTORE_SQL") || RESTORED=0
-    ctl restart redis >/dev/null
-    native_apply
+native_postgres() { local program=$1; shift; PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/$program" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres "$@"; } # see database.sh
+native_migrate() { (in_environment "$(migrate_environment "$1")" "$NODE" --enable-source-maps "$(program_file migrate)") 9>&-; } # DATABASE
+# shellcheck disable=SC2046 # one word a replica
+native_stop_api() { ctl stop nginx $(backends) >/dev/null || true; }
+# What is in Redis may be of another time than the database: it must be gone before anybody reads.
+native_start_api() { ctl restart redis >/dev/null; native_apply; }
+
+# --- another major version of PostgreSQL ------------------------------------------------------------------------------
+
+# postgres.upgrading is the old data until the new one is complete; postgres.N is that of version N after an upgrade.
+native_upgrade() {
+    local from to bin
+    for bin in $(compgen -G '/usr/lib/postgresql/*/bin' | sort -V); do [ ! -x "$bin/postgres" ] || to=$(basename "$(dirname "$bin")"); done
+    from=$(cat "$SERVICES/postgres.upgrading/PG_VERSION" 2>/dev/null || cat "$SERVICES/postgres/PG_VERSION")
+    [ "$from" != "${to:-$from}" ] || { say "The data is of PostgreSQL $from, the newest that is installed: nothing to upgrade."; return 0; }
+    [ ! -e "$SERVICES/postgres.$from" ] || die "there is data of PostgreSQL $from of an earlier upgrade: remove $SERVICES/postgres.$from first"
+    upgrade_database "$from" "$to"
 }
+native_old_cluster() {
+    [ -e "$SERVICES/postgres.upgrading" ] || [ ! -e "$SERVICES/postgres.$1" ] || mv "$SERVICES/postgres.$1" "$SERVICES/postgres.upgrading"
+    native_undo_upgrade
+    native_run_postgres
+}
+native_undo_upgrade() {
+    [ -e "$SERVICES/postgres.upgrading" ] || return 0
+    ! native_is_running || ctl stop postgres >/dev/null || true
+    rm -rf "$SERVICES/postgres"; mv "$SERVICES/postgres.upgrading" "$SERVICES/postgres"
+    warn "An upgrade of PostgreSQL was interrupted: the data is that of before."
+}
+native_new_cluster() {
+    ctl stop postgres >/dev/null
+    mv "$SERVICES/postgres" "$SERVICES/postgres.upgrading"
+    PG_BIN=/usr/lib/postgresql/$2/bin
+    native_folders
+    native_run_postgres
+}
+native_run_postgres() {
+    native_find_postgres
+    native_users
+    native_configure
+    mv "$RUN/programs.new" "$RUN/programs.conf"
+    ctl update postgres >/dev/null
+    ctl start postgres >/dev/null 2>&1 || true
+    native_wait postgres
+}
+native_keep_old() {
+    mv "$SERVICES/postgres.upgrading" "$SERVICES/postgres.$1"
+    say "The data of PostgreSQL $1 is kept in $SERVICES/postgres.$1."
+}
+
 native_logs() {
     local follow='' lines=100 files=() name
     case " $* " in *' -f '*) follow=-F ;; esac
@@ -528,11 +570,11 @@ native_down() {
     ctl shutdown >/dev/null
     while native_is_running "$pid"; do sleep 0.2; done # it removes its pid file before it ends
 }
-native_volumes() { [ ! -e "$LINK" ] || echo "$SERVICES"; }
+native_volumes() { [ ! -e "$LINK" ] || echo "the folder $SERVICES ($(du -sh "$SERVICES" 2>/dev/null | cut -f1))"; }
 native_remove_data() {
     local pid
     pid=$(head -n 1 "$SERVICES/postgres/postmaster.pid" 2>/dev/null) || true
     [ -z "$pid" ] || [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != postgres ] || die "PostgreSQL (pid $pid) still runs on this data: end it first"
-    case $SERVICES in "/var/lib/$PROJECT/"?*) rm -rf "$SERVICES"; rmdir "/var/lib/$PROJECT" 2>/dev/null || true ;; esac
+    case $SERVICES in "/var/lib/tandem/"?*) rm -rf "$SERVICES"; rmdir "/var/lib/tandem" 2>/dev/null || true ;; esac
     rm -rf "$LINK" "$RUN"
 }
