@@ -256,7 +256,7 @@ docker_upgrade() {
     to=$(image_version "$POSTGRES_IMAGE")
     [ -n "$to" ] && docker_data_exists || { docker_check_image; die "there is no data to upgrade: ./start.sh"; }
     data=$(data_versions)
-    case $data in *readable*) docker_check_image ;; esac
+    case $data in *readable*) LAST_IMAGE='' docker_check_image ;; esac
     from=$(tr ' ' '\n' <<<"$data" | grep -vx "$to" | head -n 1) || true # both: an upgrade was interrupted
     [ -n "$from" ] || { say "The data is of PostgreSQL $to already: nothing to upgrade."; return 0; }
     [ "$from" -lt "$to" ] || die "the data is of PostgreSQL $from, which is newer than $POSTGRES_IMAGE: put the former image back in .env"

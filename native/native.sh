@@ -48,7 +48,7 @@ native_end_orphans() {
     done
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ] || [ -e "$SERVICES/postgres.upgrading" ]; }
-native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; native_find_postgres; }
+native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; [ "$COMMAND" != up ] || native_undo_upgrade; native_find_postgres; }
 MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
 # shellcheck disable=SC2086 # one word a service
 native_services() { printf '%s\n' postgres redis migrate; backends; [ "$DEV" = 1 ] || echo watchdog; printf '%s\n' nginx $MONITORING; }
@@ -426,8 +426,6 @@ native_up() {
     [ "$IS_ROOT$TLS" != 0on ] || [ "$HTTPS_PORT" -ge "$lowest" ] || die "port $HTTPS_PORT needs root: set HTTPS_PORT=8443 in .env"
     check_ports native_owns < <(native_ports)
     native_build
-    native_undo_upgrade
-    native_find_postgres
     native_apply
 }
 native_apply() {
