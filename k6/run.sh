@@ -9,6 +9,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$ROOT/native/compose.sh"
 # shellcheck source=native/native.sh
 . "$ROOT/native/native.sh"
+# shellcheck source=native/tls.sh
+. "$ROOT/native/tls.sh"
 
 scripts() { (cd "$ROOT/k6" && printf '%s\n' *.ts | sed 's/\.ts$//' | tr '\n' ' '); }
 usage() {
@@ -72,9 +74,11 @@ done
 
 # --- signals: one of them ends the run, wherever it is ------------------------------------------------------------------
 
-child='' killer='' timer='' ended=''
+child='' killer='' timer='' ended='' said='' WITH='' container=$PROJECT-k6-$$
 clean_up() {
     local group
+    [ -z "$said" ] || rm -f "$said"
+    [ "$WITH" != container ] || "$ENGINE" rm -f "$container" >/dev/null 2>&1 || true # it removes itself, unless `compose run` was ended before it
     for group in $child $killer $timer; do kill -TERM -- "-$group" 2>/dev/null || true; done
 }
 on_signal() {
@@ -98,6 +102,8 @@ in_group() { set -m; "$@" </dev/null & set +m; }
 until_done() {
     in_group "$@"; child=$!
     while code=0; wait "$child" || code=$?; kill -0 "$child" 2>/dev/null; do :; done
+    # It may have ended while its signal was handled: then code is what interrupted the first `wait`.
+    if [ -n "$ended" ]; then wait "$child" 2>/dev/null || { last=$?; [ "$last" = 127 ] || code=$last; }; fi
     child=''
 }
 
@@ -161,7 +167,6 @@ case $script in smoke) period=500ms ;; soak) period=5s ;; *) period=1s ;; esac
 export K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PORT=-1 K6_WEB_DASHBOARD_EXPORT=$RESULTS/report.html K6_WEB_DASHBOARD_PERIOD=$period
 export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
 
-container=$PROJECT-k6-$$
 if [ "$WITH" = k6 ]; then
     here=$ROOT/k6
     run_k6() { exec k6 "$@"; } # which then gets the signals itself
@@ -176,15 +181,13 @@ arguments+=(--config "$here/lib/config.json")
 
 # Whatever k6 does not understand, in the script's variables or in options and outputs, is found out before anything is deleted or killed.
 dry_run() {
-    (run_k6 inspect --include-system-env-vars "$here/$script.ts") &&
+    (run_k6 inspect --include-system-env-vars "$here/$script.ts" >/dev/null) &&
         K6_WEB_DASHBOARD=false run_k6 "${arguments[@]}" --quiet - <<<'export default () => {}; export const handleSummary = () => ({});'
 }
-said=$(mktemp)
+said=$RESULTS/dry-run.log
 until_done dry_run >"$said" 2>&1
-if [ "$code" != 0 ]; then grep -v '^[{} ]' "$said" >&2 || true; fi
-rm -f "$said"
 [ -z "$ended" ] || die "ended by $ended before k6 had begun"
-[ "$code" = 0 ] || die "k6 refuses this (above); nothing was changed"
+[ "$code" = 0 ] || { cat "$said" >&2; die "k6 refuses this (above); nothing was changed"; }
 
 rm -f "$RESULTS"/{summary.json,summary.md,report.html,kills.txt} # of the run before
 if [ "$script" = rinha ]; then
@@ -210,7 +213,7 @@ if [ "$script" = failover ]; then in_group kill_replicas; killer=$!; fi
 
 if [ "$WITH" = container ] || [ ! -t 1 ]; then arguments+=(--quiet); fi
 until_done run_k6 "${arguments[@]}" "$here/$script.ts"
-[ "$WITH" = k6 ] || "$ENGINE" rm -f "$container" >/dev/null 2>&1 || true # it removes itself, unless `compose run` was ended before it
+trap '' TERM INT HUP # what is left takes no time
 [ -e "$RESULTS/summary.md" ] || die "k6 ended with $code and left no summary"
 case $code in
     0 | 99) ;;

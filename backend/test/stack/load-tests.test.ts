@@ -151,7 +151,7 @@ describe('k6/run.sh', () => {
       const results = temporaryFolder('k6');
       writeFileSync(`${results}/summary.md`, 'the last one');
       const OTHER_TEST = /would make spike another test than its objectives are for/;
-      const REFUSED = /k6 refuses this \(above\); nothing was changed/;
+      const refused = (reason: string) => new RegExp(`${reason}[^]*k6 refuses this \\(above\\); nothing was changed`);
       const config = `${results}/config.json`;
       writeFileSync(config, '{"vus": 1, "duration": "1s"}');
       const options =
@@ -168,10 +168,10 @@ describe('k6/run.sh', () => {
           return [[], { [`K6_${name}`]: value }, OTHER_TEST];
         }),
         [['--tag'], {}, /--tag needs a value/],
-        [['--tag', 'x'], {}, REFUSED],
-        [['-o', 'nowhere'], {}, REFUSED],
-        [[], { K6_OUT: 'nowhere' }, REFUSED],
-        [[], { TIME_SCALE: '7' }, REFUSED],
+        [['--tag', 'x'], {}, refused('invalid tag')],
+        [['-o', 'nowhere'], {}, refused("invalid output type 'nowhere'")],
+        [[], { K6_OUT: 'nowhere' }, refused("invalid output type 'nowhere'")],
+        [[], { TIME_SCALE: '7' }, refused('TIME_SCALE=7')],
       ];
       for (const [args, environment, reason] of cases) {
         const { code, output } = await ended(start(['spike', ...args], { RESULTS: results, ...environment }));
