@@ -267,6 +267,15 @@ describe('a migration that waits for a lock', () => {
     expect(await waiting.code).toBe(0);
   }, 60_000);
 
+  test('When the statement of who has it holds a password, then that is not told', async () => {
+    const old = await openTransaction("lock table items; create role temporary password 'open sesame'");
+    const waiting = run(release({ '8000-a': ADD_COLUMN }));
+    await said(/waiting for the table items .*: a statement with a password/, waiting);
+    await old.end();
+    expect(await waiting.code).toBe(0);
+    expect(waiting.output).not.toMatch('sesame');
+  }, 60_000);
+
   test('When nobody is in the way, then nothing is said', async () => {
     const ran = run(release({ '8000-a': 'export const up = (db: any) => sql`select pg_sleep(4)`.execute(db);' }));
     expect(await ran.code).toBe(0);

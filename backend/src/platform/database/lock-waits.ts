@@ -46,7 +46,7 @@ function describe({ pid, application, user, address, state, since, query }: Hold
   if (pid === 0) return 'a prepared transaction has it (see pg_prepared_xacts)';
   // A worker of PostgreSQL's own has no user, and what only a superuser may see of others is null.
   const who = [application, user && `user ${user}`, address && `from ${address}`].filter(Boolean).join(', ');
-  return `pid ${pid} has it (${who}), ${[state, since].filter(Boolean).join(', ')}: ${query}`;
+  return `${[`pid ${pid} has it (${who})`, state, since].filter(Boolean).join(', ')}: ${query ?? ''}`;
 }
 
 async function findHolders<T>(db: Kysely<T>, pid: number, key: number): Promise<Holder[]> {
@@ -64,9 +64,12 @@ async function findHolders<T>(db: Kysely<T>, pid: number, key: number): Promise<
       where locktype = 'advisory' and granted and pid <> ${pid} and (classid, objid, objsubid) = (0, ${key}, 1)
         and database = (select oid from pg_database where datname = current_database())
     )
-    select pid, awaited, coalesce(nullif(application_name, ''), backend_type) as application, usename as user, host(client_addr) as address, state,
+    select pid, awaited, coalesce(nullif(application_name, ''), backend_type) as application, usename as user,
+      host(client_addr) as address, state,
       coalesce('its transaction began ' || date_trunc('second', xact_start),
-        'connected since ' || date_trunc('second', backend_start)) as since, left(regexp_replace(query, '[[:space:]]+', ' ', 'g'), 200) as query
+        'connected since ' || date_trunc('second', backend_start)) as since,
+      case when query ~* 'password' then 'a statement with a password' -- as createRoles has; this goes to a log
+        else left(regexp_replace(query, '[[:space:]]+', ' ', 'g'), 200) end as query
     from holder left join pg_stat_activity using (pid)
     order by pid`.execute(db);
   return rows;
