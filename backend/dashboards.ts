@@ -64,7 +64,24 @@ const dashboard = Joi.object({
 });
 const source = Joi.array().items(dashboard).unique('uid');
 
-const DATASOURCE = { type: 'prometheus', uid: 'prometheus' };
+/**
+ * Of a dashboard's own variable, which Grafana fills with its default Prometheus: so the same file can be provisioned here and
+ * imported elsewhere. (An input, `${DS_PROMETHEUS}`, is filled by an import only.)
+ */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's, not ours
+const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
+const datasourceVariable = {
+  name: 'datasource',
+  label: 'Prometheus',
+  type: 'datasource',
+  query: 'prometheus',
+  refresh: 1,
+  regex: '',
+  multi: false,
+  includeAll: false,
+  options: [],
+  current: {},
+};
 const COLUMNS = 24;
 const HEIGHT: Record<Panel['type'], number> = { timeseries: 8, stat: 4, table: 6, heatmap: 8, alertlist: 8 };
 
@@ -109,7 +126,7 @@ function look({ type, stack, unit, min, colors, none }: Panel): object {
       groupMode: 'default',
       sortOrder: 1,
       maxItems: 20,
-      datasource: 'Prometheus',
+      // Of every data source: it would be a name, in which Grafana replaces no variable.
       stateFilter: { firing: true, pending: true, noData: false, normal: false, error: true },
     },
   }[type];
@@ -199,7 +216,19 @@ function readDashboards(yaml: string): Dashboard[] {
   process.exit(1);
 }
 
+/** What an import asks for; a provisioned dashboard does not mind. Schema 41 is that of Grafana 12. */
+const requirements = (rows: Row[]) => [
+  { type: 'grafana', id: 'grafana', name: 'Grafana', version: '12.0.0' },
+  { type: 'datasource', id: 'prometheus', name: 'Prometheus', version: '1.0.0' },
+  ...[...new Set(rows.flatMap(({ panels }) => panels.map(({ type }) => type)))]
+    .sort()
+    .map((type) => ({ type: 'panel', id: type, name: type, version: '' })),
+];
+
 const toGrafana = ({ uid, title, rows }: Dashboard) => ({
+  __inputs: [],
+  __requires: requirements(rows),
+  id: null, // Grafana's own number
   uid,
   title: `Tandem: ${title}`,
   tags: ['tandem'],
@@ -223,7 +252,7 @@ const toGrafana = ({ uid, title, rows }: Dashboard) => ({
       includeVars: false,
     },
   ],
-  templating: { list: rows.some(({ repeat }) => repeat) ? [replicaVariable] : [] },
+  templating: { list: [datasourceVariable, ...(rows.some(({ repeat }) => repeat) ? [replicaVariable] : [])] },
   annotations: { list: [] },
   panels: panelsOf(rows),
 });

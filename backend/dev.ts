@@ -56,14 +56,15 @@ try {
   );
   process.exit(1);
 }
+const logger = pino({ level: 'warn' });
 const db = createDatabase({
   url: url('postgres', 'tandem'),
-  poolMax: 1,
+  poolMax: 2,
   applicationName: 'dev',
-  logger: pino({ level: 'warn' }),
+  logger,
   bounded: false,
 });
-await migrate(db, { app: PASSWORD, metrics: PASSWORD });
+await migrate(db, { app: PASSWORD, metrics: PASSWORD }, logger);
 await db.destroy();
 
 console.log(

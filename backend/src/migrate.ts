@@ -10,7 +10,7 @@ const logger = createLogger('migrate');
 const config = loadMigrationConfig(process.env);
 const db = createDatabase({
   url: config.DATABASE_ADMIN_URL,
-  poolMax: 1,
+  poolMax: 2, // one looks for whom the other waits
   applicationName: 'migrate',
   logger,
   // An index on a large table may take its time; nobody waits for an answer here.
@@ -22,7 +22,8 @@ const PATIENCE_MS = 120_000;
 async function migrateOnceItIsUp(): Promise<string[]> {
   for (const end = performance.now() + PATIENCE_MS; ; ) {
     try {
-      return await migrate(db, { app: config.DATABASE_APP_PASSWORD, metrics: config.DATABASE_METRICS_PASSWORD });
+      const passwords = { app: config.DATABASE_APP_PASSWORD, metrics: config.DATABASE_METRICS_PASSWORD };
+      return await migrate(db, passwords, logger);
     } catch (error) {
       if (!isNotUp(error) || performance.now() > end) throw error;
       logger.info({ err: error }, 'waiting for PostgreSQL');
@@ -35,7 +36,7 @@ try {
   const applied = await migrateOnceItIsUp();
   logger.info({ applied }, applied.length > 0 ? 'migrations applied' : 'nothing to migrate');
 } catch (error) {
-  logger.fatal(error, 'migration failed: none of its migrations was kept');
+  logger.fatal(error, 'migration failed');
   process.exitCode = 1;
 } finally {
   await db.destroy();

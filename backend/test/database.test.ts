@@ -7,7 +7,7 @@ import { classifyDatabaseError, isNotUp } from '../src/platform/database/errors.
 import { isMigrated, migrate } from '../src/platform/database/migrate.ts';
 import { prepared } from '../src/platform/database/prepared.ts';
 import type { Database } from '../src/platform/database/schema.ts';
-import { connect, createTestDatabase, databaseUrl } from './support/api.ts';
+import { connect, createTestDatabase, databaseUrl, logger } from './support/api.ts';
 import { PASSWORDS } from './support/global-setup.ts';
 
 const open: Kysely<Database>[] = [];
@@ -27,7 +27,7 @@ async function emptyDatabase(): Promise<string> {
 describe('migrations', () => {
   test('When eight runs start at once on an empty database, then each migration is applied once and all succeed', async () => {
     const url = databaseUrl(await emptyDatabase(), 'postgres');
-    const runs = Array.from({ length: 8 }, () => migrate(connectTo(url, 1), PASSWORDS));
+    const runs = Array.from({ length: 8 }, () => migrate(connectTo(url, 2), PASSWORDS, logger));
     const applied = (await Promise.all(runs)).flat();
     const files = readdirSync(new URL('../src/platform/database/migrations', import.meta.url));
     expect(applied.sort()).toEqual(files.map((file) => path.parse(file).name).sort());
@@ -38,10 +38,10 @@ describe('migrations', () => {
     const db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 1);
     const newer = '9999-newer';
     await sql`insert into kysely_migration (name, timestamp) values (${newer}, '2030-01-01')`.execute(db);
-    expect(await migrate(db, PASSWORDS)).toEqual([]);
+    expect(await migrate(db, PASSWORDS, logger)).toEqual([]);
     expect(await isMigrated(db)).toBe(true);
     await sql`delete from kysely_migration where name = '0001-items'`.execute(db);
-    await expect(migrate(db, PASSWORDS)).rejects.toThrow(
+    await expect(migrate(db, PASSWORDS, logger)).rejects.toThrow(
       /migrations of other code \(9999-newer\), and lacks 0001-items/,
     );
   });
@@ -51,7 +51,7 @@ describe('migrations', () => {
     const db = connectTo(databaseUrl(name, 'postgres'), 1);
     const roles = ['streaming_replica', 'cnpg_metrics_exporter'];
     for (const role of roles) await sql`create role ${sql.id(role)}`.execute(db);
-    await migrate(db, PASSWORDS);
+    await migrate(db, PASSWORDS, logger);
     for (const role of roles) {
       for (const place of ['postgres', name]) {
         const { rows } = await sql`select has_database_privilege(${role}, ${place}, 'connect') as may`.execute(db);

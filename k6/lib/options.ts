@@ -21,10 +21,18 @@ const COMMON: Thresholds = { checks: ['rate>0.99'], rate_limited: ['count==0'], 
 /** Of scripts that start their work at a given rate: k6 must have started all of it, or it has sent less than it says. */
 export const ALL_STARTED: Thresholds = { dropped_iterations: ['count==0'] };
 
-export function options(scenarios: Options['scenarios'], thresholds: Thresholds, others: Options = {}): Options {
+/** What k6 was told besides (--vus, K6_DURATION, its configuration file) replaces the scenarios, and of no samples most objectives hold. */
+const allRan = (scenarios: object): Thresholds =>
+  Object.fromEntries(Object.keys(scenarios).map((name) => [`iterations{scenario:${name}}`, ['count>0']]));
+
+export function options(
+  scenarios: NonNullable<Options['scenarios']>,
+  thresholds: Thresholds,
+  others: Options = {},
+): Options {
   return {
     scenarios,
-    thresholds: { ...COMMON, ...thresholds },
+    thresholds: { ...COMMON, ...allRan(scenarios), ...thresholds },
     summaryTrendStats: ['count', 'avg', 'med', 'p(95)', 'p(98)', 'p(99)', 'max'],
     ...others,
   };

@@ -32,8 +32,15 @@ function shown({ type, contains }: Metric, value: number | undefined): string {
   return contains === 'time' ? `${round(value)} ms` : round(value);
 }
 
+/** Of no samples each statistic is 0, which is below most thresholds. A counter that counts what must not happen has none when all is well. */
+const hasSamples = ({ type, values }: Metric): boolean =>
+  type === 'trend' ? values.count !== 0 : type !== 'rate' || values.passes !== 0 || values.fails !== 0;
+
+const isMet = (metric: Metric, ok: boolean): boolean => ok && hasSamples(metric);
+
 /** `p(95)<500` speaks of the value p(95). */
 function measured(metric: Metric, threshold: string): string {
+  if (!hasSamples(metric)) return 'no samples';
   const statistic = threshold.split(/[<>=!]/)[0]?.trim() ?? '';
   return shown(metric, metric.values[statistic]);
 }
@@ -42,7 +49,7 @@ function objectives(metrics: Summary['metrics']): string[] {
   const rows = Object.entries(metrics).flatMap(([name, metric]) =>
     Object.entries(metric.thresholds ?? {}).map(
       ([threshold, { ok }]) =>
-        `| ${name} | ${threshold} | ${measured(metric, threshold)} | ${ok ? 'met' : '**not met**'} |`,
+        `| ${name} | ${threshold} | ${measured(metric, threshold)} | ${isMet(metric, ok) ? 'met' : '**not met**'} |`,
     ),
   );
   return ['| objective | | measured | |', '| --- | --- | ---: | --- |', ...rows.sort()];
@@ -76,8 +83,9 @@ function failedChecks({ checks }: Summary['root_group']): string[] {
 /** @returns what handleSummary must return; `lines` are a script's own part of it */
 export function report(data: Summary, lines: string[] = []): Record<string, string> {
   const { metrics, state, root_group } = data;
-  const met = Object.values(metrics).every(({ thresholds = {} }) => Object.values(thresholds).every(({ ok }) => ok));
-  const passed = met && (metrics.iterations?.values.count ?? 0) > 0; // without a sample most thresholds hold
+  const passed = Object.values(metrics).every((metric) =>
+    Object.values(metric.thresholds ?? {}).every(({ ok }) => isMet(metric, ok)),
+  );
   const { count = 0, rate = 0 } = metrics.http_reqs?.values ?? {};
   const refused = metrics.rate_limited?.values.count ?? 0;
   const text = [

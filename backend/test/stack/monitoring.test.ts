@@ -7,7 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Clone, makeClone, repository } from '../support/clone.ts';
-import { hasK6 } from '../support/k6.ts';
+import { hasK6, startRunScript } from '../support/k6.ts';
 import {
   panelQueries,
   type Query,
@@ -179,6 +179,56 @@ test('100,000 requests for unknown paths and random ids add not one series', asy
   expect([...statuses.keys()].filter((status) => status === 429 || status >= 500)).toEqual([]);
   agent.destroy();
 }, 300_000);
+
+const withK6 = hasK6 ? test : test.skip;
+
+withK6(
+  'k6/run.sh rinha deletes nothing until k6 has understood everything, and one signal ends it while it seeds',
+  async () => {
+    const start = (args: string[], environment = {}) =>
+      startRunScript(clone.folder, ['rinha', ...args], { ...clone.environment, K6_OUT: '', ...environment });
+    clone.script('start.sh', 'seed');
+    const credit = { valor: 1, tipo: 'c', descricao: 'kept' };
+    expect((await sendJson('POST', `${clone.url}/clientes/1/transacoes`, credit)).status).toBe(200);
+    const kept = () =>
+      clone
+        .script(
+          'start.sh',
+          'shell',
+          'postgres',
+          '-At',
+          '-c',
+          "select count(*) from transactions where descricao = 'kept'",
+        )
+        .trim();
+    for (const args of [['--help'], ['--quiet', '-h'], ['--vus', '1'], ['--tag', 'x'], ['-o', 'nowhere'], ['help']]) {
+      const run = start(args);
+      expect([args, await run.code, kept()]).toEqual([args, /-h|--help/.test(`${args}`) ? 0 : 1, '1']);
+    }
+    for (const environment of [
+      { TIME_SCALE: '7' },
+      { K6_DURATION: '1s' },
+      { K6_OUT: 'nowhere' },
+      { RESULTS: '/dev/null' },
+    ]) {
+      const run = start([], environment);
+      expect([environment, await run.code, run.output, kept()]).toEqual([
+        environment,
+        1,
+        expect.stringMatching('error: '),
+        '1',
+      ]);
+    }
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      const run = start([]);
+      await until('it seeds', () => run.output.includes('their transactions are deleted'));
+      run.process.kill(signal);
+      expect([1, 105]).toContain(await run.code); // 105: it had seeded already, and k6 was told
+      expect(run.output).toMatch(new RegExp(`ended by ${signal} before k6 had begun|${signal}: ending the run`));
+    }
+  },
+  120_000,
+);
 
 test('Prometheus scrapes a replica that is added, without a restart', async () => {
   const started = () => value(prometheus, 'process_start_time_seconds{job="prometheus"}');

@@ -9,7 +9,7 @@ export const PASSWORDS = { app: 'application', metrics: 'statistics' };
 
 /** One PostgreSQL and one Redis for the whole run; a migrated template database, of which each test file gets a copy. */
 export default async function setUp(): Promise<void> {
-  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  const [postgres, redis] = await Promise.all([startPostgres({ max_prepared_transactions: '2' }), startRedis()]);
   process.env.TEST_POSTGRES_URL = postgres.adminUrl;
   process.env.TEST_REDIS_URL = redis.url;
 
@@ -17,7 +17,7 @@ export default async function setUp(): Promise<void> {
   const admin = (database: string) =>
     createDatabase({
       url: `${postgres.adminUrl}/${database}`,
-      poolMax: 1,
+      poolMax: 2,
       applicationName: 'test',
       logger,
       bounded: false,
@@ -26,6 +26,6 @@ export default async function setUp(): Promise<void> {
   await sql`create database template`.execute(cluster);
   await cluster.destroy();
   const template = admin('template');
-  await migrate(template, PASSWORDS);
+  await migrate(template, PASSWORDS, logger);
   await template.destroy();
 }

@@ -1,5 +1,5 @@
 /** Runs the load tests with the k6 that is on the PATH. No package brings it; where it is missing, what needs it is left out. */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -48,4 +48,26 @@ export async function runK6(script: string, environment: Record<string, string>)
     Object.entries(thresholds).map(([threshold, { ok }]) => [`${metric} ${threshold}`, ok] as const),
   );
   return { thresholds: new Map(thresholds), output };
+}
+
+export interface ScriptRun {
+  readonly process: ChildProcess;
+  /** Where its summary goes. */
+  readonly results: string;
+  output: string;
+  /** Once nothing is left that could write: neither the script nor k6. */
+  readonly code: Promise<number | null>;
+}
+
+/** Runs `k6/run.sh` of a clone. */
+export function startRunScript(folder: string, args: string[], environment: NodeJS.ProcessEnv): ScriptRun {
+  const results = environment.RESULTS ?? temporaryFolder('k6');
+  const child = spawn('k6/run.sh', args, {
+    cwd: folder,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, RESULTS: results, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const run: ScriptRun = { process: child, results, output: '', code: once(child, 'close').then(([code]) => code) };
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (run.output += data));
+  return run;
 }

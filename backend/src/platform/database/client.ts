@@ -43,7 +43,7 @@ export interface DatabaseOptions {
   readonly metrics?: Metrics;
   /** Nothing is written but in a transaction: a statement that bypasses one fails. */
   readonly writesInTransactions?: boolean;
-  /** false: no time limits, for migrations. Default true. */
+  /** false: no time limits, for migrations, whatever the server or the role has. Default true. */
   readonly bounded?: boolean;
   /** How long a query waits for a connection, in milliseconds. */
   readonly connectionTimeout?: number;
@@ -52,6 +52,8 @@ export interface DatabaseOptions {
 const CONNECTION_TIMEOUT_MS = 2000;
 /** In milliseconds. All are below Nginx's read timeout of 5 s, so the application gives up first and says why. */
 const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000';
+/** A managed PostgreSQL may give each role or database limits, which an index on a large table would not survive. */
+const NO_LIMITS = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0';
 const READ_ONLY = '-c default_transaction_read_only=on';
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
 const QUERY_TIMEOUT_MS = 4500;
@@ -109,7 +111,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
     ...(bounded && { query_timeout: QUERY_TIMEOUT_MS }),
     keepAlive: true,
     // One space between them: PgBouncer refuses more.
-    options: ['-c timezone=UTC', bounded && LIMITS, options.writesInTransactions && READ_ONLY]
+    options: ['-c timezone=UTC', bounded ? LIMITS : NO_LIMITS, options.writesInTransactions && READ_ONLY]
       .filter(Boolean)
       .join(' '),
     types: {

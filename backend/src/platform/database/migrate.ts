@@ -1,10 +1,14 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
-import { FileMigrationProvider, Migrator } from 'kysely/migration';
+import { FileMigrationProvider, type Migration, type MigrationInfo, Migrator } from 'kysely/migration';
+import type { Logger } from 'pino';
+import { reportWaits } from './lock-waits.ts';
 
 /** Any number; the same for every run, so that they wait for each other. */
 const MIGRATION_LOCK = 7_226_336;
+const ASK_AGAIN_MS = 500;
 
 export interface RolePasswords {
   readonly app: string;
@@ -27,29 +31,68 @@ export async function isMigrated<T>(db: Kysely<T>): Promise<boolean> {
 }
 
 /**
- * Makes the roles (with their passwords, also when they exist), then runs the missing migrations in one transaction.
+ * Makes the roles (with their passwords, also when they exist), then runs the missing migrations: those that follow each other in
+ * one transaction, except what says `export const transaction = false`.
  * Runs on one database that start at the same time wait for each other: Kysely takes its own lock only after it has
  * created its tables, and two concurrent "create table if not exists" can fail with a duplicate key.
- * @param db connected as the owner of the database (the superuser, or one who may create roles)
+ * @param db connected as the owner of the database (the superuser, or one who may create roles); with two connections, of
+ *   which one tells for whom the other waits
  * @returns the names of the migrations that this run applied
+ * @throws Error that names the migration that failed, and those that were applied before it
  */
-export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords): Promise<string[]> {
+export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords, logger: Logger): Promise<string[]> {
   return db.connection().execute(async (connection) => {
-    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`.execute(connection);
+    const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(connection);
+    const done = new AbortController();
+    const reports = reportWaits(db, rows[0]?.pid ?? 0, MIGRATION_LOCK, logger, done.signal);
     try {
+      await lock(connection);
       await createRoles(connection, passwords);
-      if (await isAhead(connection)) return [];
-      const { error, results = [] } = await createMigrator(connection).migrateToLatest();
-      if (error) throw error;
-      // The application may read which migrations ran, not rewrite their history.
-      await sql`revoke insert, update, delete on kysely_migration, kysely_migration_lock from tandem_app`.execute(
-        connection,
-      );
-      return results.map((result) => result.migrationName);
+      return (await isAhead(connection)) ? [] : await applyMissing(connection);
     } finally {
-      await sql`select pg_advisory_unlock(${MIGRATION_LOCK})`.execute(connection);
+      // The end of a connection releases its locks; that it was lost is the other error's to say.
+      await sql`select pg_advisory_unlock(${MIGRATION_LOCK})`.execute(connection).catch(() => {});
+      done.abort();
+      await reports;
     }
   });
+}
+
+/**
+ * Asks again and again. A statement that waited would be a transaction: one who holds the lock and makes an index concurrently waits
+ * for every transaction that is older, so the two would wait for each other.
+ */
+async function lock<T>(connection: Kysely<T>): Promise<void> {
+  const ask = sql<{ locked: boolean }>`select pg_try_advisory_lock(${MIGRATION_LOCK}) as locked`;
+  while (!(await ask.execute(connection)).rows[0]?.locked) await sleep(ASK_AGAIN_MS);
+}
+
+const isInTransaction = ({ migration }: MigrationInfo) =>
+  (migration as Migration & { transaction?: boolean }).transaction !== false;
+
+async function applyMissing<T>(connection: Kysely<T>): Promise<string[]> {
+  const migrator = createMigrator(connection);
+  const missing = (await migrator.getMigrations()).filter(({ executedAt }) => executedAt === undefined);
+  const applied: string[] = [];
+  for (const [index, migration] of missing.entries()) {
+    const together = isInTransaction(migration);
+    const next = missing[index + 1];
+    if (together && next && isInTransaction(next)) continue; // up to the last of them, in one transaction
+    const { error, results = [] } = await migrator.migrateTo(migration.name, { disableTransactions: !together });
+    if (error) {
+      const failed = results.find(({ status }) => status === 'Error')?.migrationName ?? migration.name;
+      const rest = together ? 'nothing of it is left' : 'it runs without a transaction, and runs again next time';
+      throw new Error(`${failed} failed: ${rest}. Applied before it: ${applied.join(', ') || 'none'}`, {
+        cause: error,
+      });
+    }
+    // The application may read which migrations ran, not rewrite their history.
+    await sql`revoke insert, update, delete on kysely_migration, kysely_migration_lock from tandem_app`.execute(
+      connection,
+    );
+    applied.push(...results.map(({ migrationName }) => migrationName));
+  }
+  return applied;
 }
 
 /**
