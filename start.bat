@@ -6,8 +6,8 @@ docker compose version >nul 2>&1 || (echo Docker with Compose is needed. Without
 docker info >nul 2>&1 || (echo Docker does not answer: start Docker Desktop. Without it, use WSL: wsl ./start.sh & exit /b 1)
 
 if exist .env goto have_env
-rem Random secrets where .env.example leaves a *_PASSWORD or *_TOKEN empty.
-powershell -NoProfile -ExecutionPolicy Bypass -Command "$ErrorActionPreference = 'Stop'; $rng = [Security.Cryptography.RandomNumberGenerator]::Create(); $lines = foreach ($line in [IO.File]::ReadAllLines('.env.example')) { if ($line -match '_(PASSWORD|TOKEN)=$') { $b = New-Object byte[] 24; $rng.GetBytes($b); $line + [BitConverter]::ToString($b).Replace('-', '').ToLower() } else { $line } }; [IO.File]::WriteAllText('.env', ($lines -join [char]10) + [char]10)" || exit /b 1
+rem Random secrets where .env.example leaves a *_PASSWORD or *_TOKEN empty, and a name of its own for this clone's containers and volumes.
+powershell -NoProfile -ExecutionPolicy Bypass -Command "$ErrorActionPreference = 'Stop'; $rng = [Security.Cryptography.RandomNumberGenerator]::Create(); $lines = foreach ($line in [IO.File]::ReadAllLines('.env.example')) { if ($line -match '_(PASSWORD|TOKEN)=$') { $b = New-Object byte[] 24; $rng.GetBytes($b); $line + [BitConverter]::ToString($b).Replace('-', '').ToLower() } elseif ($line -eq 'COMPOSE_PROJECT_NAME=') { $b = New-Object byte[] 4; $rng.GetBytes($b); $line + 'tandem-' + [BitConverter]::ToString($b).Replace('-', '').ToLower() } else { $line } }; [IO.File]::WriteAllText('.env', ($lines -join [char]10) + [char]10)" || exit /b 1
 echo Made .env with random secrets.
 :have_env
 for /f "usebackq eol=# tokens=1,* delims==" %%a in (".env") do (

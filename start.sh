@@ -75,9 +75,10 @@ COMMAND=${COMMAND:-up}
 case $COMMAND$WANTED_REPLICAS$WANTED_DEV$WANTED_BUDGET$ROLLING in up* | "$COMMAND"000) ;; *) die "--replicas, --rolling, --dev and --budget belong to ./start.sh up" ;; esac
 
 # Whatever ends a start early, what it had started is stopped; a stack that ran before is left alone.
-on_exit() {
-    local code=$?
+on_exit() { # as reason
+    local code=$1
     trap - EXIT INT TERM
+    reason "$@"
     if [ "$STARTED" = 1 ]; then
         if [ -n "$RUNNING" ]; then
             warn "The stack that was running was not stopped; look at it with ./start.sh status"
@@ -85,9 +86,9 @@ on_exit() {
             warn "Stopping what was started."
             "${WAY}_down" || true
         fi
-        [ $code != 0 ] || code=1
+        [ "$code" != 0 ] || code=1
     fi
-    exit $code
+    exit "$code"
 }
 fingerprint() { # of everything that a start depends on
     {
@@ -99,6 +100,7 @@ fingerprint() { # of everything that a start depends on
     } | checksum
 }
 print_states() { # fails when something is not healthy
+    SAID=1
     awk '{ printf "  %-18s %s %s\n", $1, $2, $3; if ($2 != "healthy" && $2 != "done") bad = 1 } END { exit bad }' <<<"$("${WAY}_states")"
 }
 
@@ -109,7 +111,6 @@ if [ "$COMMAND" = up ]; then
     [ "$WAY$WANTED_WAY$LAST_WAY" != native ] || ! command -v docker >/dev/null || say "Docker is here but does not answer: starting natively."
     make_env
     DEV=$WANTED_DEV BUDGET=$WANTED_BUDGET
-    [ -z "$WANTED_REPLICAS" ] || REPLICAS=$WANTED_REPLICAS
 else
     DEV=$LAST_DEV BUDGET=$LAST_BUDGET
     [ -n "$RUNNING" ] || [ "$COMMAND$WAY" = upgradedocker ] || { warn "The stack is not running: ./start.sh"; exit 1; } # there its new image may be what keeps it from starting
@@ -142,12 +143,12 @@ case $COMMAND in
             exit 0
         fi
         say "Starting $REPLICAS replicas ($([ "$WAY" = docker ] && echo "$ENGINE" || echo native))."
-        trap on_exit EXIT
+        trap 'on_exit $? "$BASH_COMMAND"' EXIT
         trap 'exit 130' INT
         trap 'exit 143' TERM
         rm -f "$DATA/fingerprint"
         "${WAY}_up"
-        trap - EXIT
+        say_reason
         [ -z "$WANTED_REPLICAS" ] || set_env REPLICAS "$WANTED_REPLICAS" # only now: a start that was refused changes nothing
         write_state
         echo "$now" >"$DATA/fingerprint" # of what was started: a source may have changed meanwhile

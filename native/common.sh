@@ -4,17 +4,50 @@
 # ROOT is the clone; everything that a run makes is under $ROOT/.data, which git ignores.
 DATA=$ROOT/.data
 
-say() { printf '%s\n' "$*"; }
-warn() { printf '%s\n' "$*" >&2; }
-die() { warn "error: $*"; exit 1; }
+# The caller's environment must not change what the scripts do: options of bash, libpq's variables (a restore would go elsewhere), npm's (an
+# installation without its development packages), Compose's (another project). Which Docker engine, and npm's registry and proxy, stay
+# the caller's choice, and so do settings by the names of .env.example.
+clean_environment() {
+    local name
+    set +o allexport +o noclobber +o noglob +o posix
+    shopt -u nullglob failglob dotglob nocaseglob nocasematch
+    for name in $(compgen -e); do
+        case $name in
+            COMPOSE_PROFILES) ;;
+            npm_config_registry | npm_config_*proxy | npm_config_ca | npm_config_cafile | npm_config_strict_ssl | npm_config_cache | npm_config_*userconfig | npm_config_//*) ;;
+            CDPATH | BASH_ENV | ENV | GREP_* | POSIXLY_CORRECT | NODE_ENV | NODE_OPTIONS | NODE_PATH | PG* | COMPOSE_* | npm_* | NPM_CONFIG_*) unset "$name" ;;
+        esac
+    done
+    export LC_ALL=C HOME=${HOME:-/}
+    [ -w "${TMPDIR:-/tmp}" ] || unset TMPDIR
+    umask 022 # what the servers' users must read; a file with a secret in it is made under 077
+}
+clean_environment
 
-# within SECONDS COMMAND...: ends it, with the code 124, when it takes longer. (macOS has no `timeout`.)
+SAID='' # whether a sentence says why this ends
+say() { printf '%s\n' "$*"; }
+warn() { SAID=1; printf '%s\n' "$*" >&2; }
+die() { warn "error: $*"; exit $((BASH_SUBSHELL > 0 ? 3 : 1)); } # 3: the shell around it need not say it again
+# Nothing ends without a reason: a command that `set -e` ends us for is named. For a trap of EXIT, which passes on what it ends with.
+reason() { # CODE COMMAND
+    [ "$1" = 0 ] || [ "$1" = 3 ] || [ "$1" -gt 128 ] || [ -n "$SAID" ] || warn "error: $(basename "$0") ended with $1, for: $2"
+}
+say_reason() { trap 'reason $? "$BASH_COMMAND"' EXIT; }
+say_reason
+
+# What the configuration of supervisord or Compose, or a list of folders, would take for something else.
+case $ROOT in
+    *[\"\\:]* | *' ;'* | *' #'* | *$'\n'* | *$'\t'*) die "this clone's path has a quote, a backslash, a colon, a line end, a tab, or a blank before ; or #, which the programs' configuration cannot hold: move it. It is $ROOT" ;;
+esac
+
+# within SECONDS COMMAND...: ends it, with the code 124, when it takes longer. (macOS has no `timeout`, and it runs no function.)
 within() {
     local seconds=$1 pid watcher code=0; shift
     "$@" <&0 9>&- & pid=$!
-    (sleep "$seconds"; kill -KILL "$pid") >/dev/null 2>&1 9>&- & watcher=$!
+    # USR1, because in a trap TERM is ignored
+    (trap 'kill -KILL "${timer:-}"; exit 0' USR1; sleep "$seconds" & timer=$!; wait "$timer"; kill -KILL "$pid") >/dev/null 2>&1 9>&- & watcher=$!
     wait "$pid" 2>/dev/null || code=$?
-    kill -KILL "$watcher" 2>/dev/null || true # in a trap it would ignore TERM; its sleep ends by itself
+    kill -USR1 "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
     [ $code != 137 ] || code=124
     return $code
@@ -35,6 +68,8 @@ source_checksum() { checksum_files backend/src backend/package.json backend/pack
 
 # program_file NAME: one of the backend's programs, built or, with --dev, as it is written.
 program_file() { if [ "$DEV" = 0 ]; then echo "dist/$1.js"; else echo "src/$1.ts"; fi; }
+# What a migration says while it waits for another session's lock, from its log on stdin.
+waiting_lines() { sed -nu 's/.*"level":"warn".*"message":"\(.*\)"}$/  migrate: \1/p'; }
 
 # --- npm ------------------------------------------------------------------------------------------------------------
 
@@ -64,84 +99,9 @@ console_build() {
     echo "$sum" >"$DATA/console"
 }
 
-# --- .env ---------------------------------------------------------------------------------------------------------
+# shellcheck source=native/settings.sh
+. "$ROOT/native/settings.sh"
 
-names_in() { sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/\1/p' "$1"; }
-setting_names() { names_in "$ROOT/.env.example"; }
-random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-with_secret() {
-    case $1 in
-        *_PASSWORD= | *_TOKEN=) printf '%s%s\n' "$1" "$(random_secret)" ;;
-        COMPOSE_PROJECT_NAME=) printf '%s%s\n' "$1" "${PROJECT:-${LAST_PROJECT:-tandem-$(random_secret | cut -c 1-8)}}" ;;
-        *) printf '%s\n' "$1" ;;
-    esac
-}
-
-# New passwords would lock the stack out of the data that was made with the old ones.
-forbid_new_passwords() { ! "${WAY}_data_exists" || die "$1, but there is data of an earlier start: put it back, or begin anew with ./stop.sh --volumes"; }
-
-make_env() {
-    local line name bad added=
-    if [ ! -e "$ROOT/.env" ]; then
-        forbid_new_passwords ".env with its passwords is gone"
-        ( umask 077; while IFS= read -r line; do with_secret "${line%$'\r'}"; done <"$ROOT/.env.example" >"$ROOT/.env.new" )
-        mv "$ROOT/.env.new" "$ROOT/.env"
-        say "Made .env with random secrets."
-        return 0
-    fi
-    bad=$(grep -nvE '^[A-Za-z_][A-Za-z_0-9]*=|^[[:space:]]*(#.*)?$' "$ROOT/.env" | head -n 1) || true
-    [ -z "$bad" ] || die ".env, line ${bad%%:*} is not NAME=value: ${bad#*:}"
-    for name in $(names_in "$ROOT/.env"); do
-        case $name in COMPOSE_* | DOCKER_*) continue ;; esac # Compose itself reads these
-        setting_names | grep -Fx "$name" >/dev/null || warn "warning: .env sets $name, which nothing reads"
-    done
-    for name in $(setting_names); do
-        grep -q "^$name=" "$ROOT/.env" && continue
-        [ "$name" != POSTGRES_PASSWORD ] || forbid_new_passwords "$name is not in .env" # the others are applied by every start
-        [ -z "$(tail -c 1 "$ROOT/.env")" ] || echo >>"$ROOT/.env" # the last line may have no end
-        with_secret "$(grep "^$name=" "$ROOT/.env.example")" >>"$ROOT/.env"
-        added="$added $name"
-    done
-    [ -z "$added" ] || say "Added to .env what is new in .env.example:$added"
-}
-
-set_env() { # NAME VALUE
-    ( umask 077; NAME=$1 VALUE=$2 awk 'BEGIN { n = ENVIRON["NAME"] "=" } index($0, n) == 1 { $0 = n ENVIRON["VALUE"] } 1' "$ROOT/.env" >"$ROOT/.env.new" )
-    mv "$ROOT/.env.new" "$ROOT/.env"
-}
-
-# value_of NAME: a setting as the caller's environment, .env or else .env.example has it.
-value_of() {
-    local line value
-    if [ -n "${!1+set}" ]; then printf '%s' "${!1}"; return 0; fi
-    line=$(grep -h "^$1=" "$ROOT/.env.example" "$ROOT/.env" 2>/dev/null | tail -n 1) || true
-    value=${line#*=}; value=${value%$'\r'}; value=${value%%[[:space:]]#*}
-    case $value in \"*\" | \'*\') value=${value#?}; value=${value%?} ;; esac
-    printf '%s' "$value"
-}
-
-# Reads .env into shell variables that are not exported: in the native way no process gets a secret by accident.
-read_env() {
-    local name
-    for name in $(setting_names); do
-        printf -v "$name" '%s' "$(value_of "$name")"
-        case $name in
-            *_PASSWORD | *_TOKEN) [[ ${!name} =~ ^[A-Za-z0-9_-]{8,}$ ]] || die "$name must have 8 or more letters, digits, - and _: see .env" ;;
-            LOG_LEVEL) [[ ${!name} =~ ^(debug|info|warn|error|silent)$ ]] || die "LOG_LEVEL=$LOG_LEVEL: debug, info, warn, error or silent, see .env" ;;
-            FAULTS | TLS) [[ ${!name} =~ ^(on|off)$ ]] || die "$name=${!name}: on or off, see .env" ;;
-            REDIS_MAXMEMORY) [[ ${!name} =~ ^[0-9]+([kmg]b?)?$ ]] || die "REDIS_MAXMEMORY=$REDIS_MAXMEMORY is no size such as 64mb: see .env" ;;
-            OTEL_EXPORTER_OTLP_ENDPOINT) [[ ${!name} =~ ^(https?://.+)?$ ]] || die "OTEL_EXPORTER_OTLP_ENDPOINT=${!name} does not begin with http:// or https://: see .env" ;;
-            LIMIT_RATE) [[ ${!name} =~ ^[1-9][0-9]*r/[sm]$ ]] || die "LIMIT_RATE=$LIMIT_RATE is no rate such as 1000r/s: see .env" ;;
-            *_PORT | *_PORT_BASE | DATABASE_POOL_MAX | POSTGRES_MAX_CONNECTIONS | LIMIT_BURST | LIMIT_CONNECTIONS)
-                case ${!name} in '' | *[!0-9]* | ??????*) die "$name=${!name} is not a number: see .env" ;; esac ;;
-        esac
-    done
-    PROJECT=${COMPOSE_PROJECT_NAME:-${PROJECT:-}}
-    valid_replicas "$REPLICAS" || die "REPLICAS=$REPLICAS: 1 to 16, see .env"
-    # Two of each replica ask for its cache; ten stay free for the superuser, the migration and monitoring.
-    [ $((REPLICAS * (DATABASE_POOL_MAX + 2) + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
-        die "$REPLICAS replicas x (DATABASE_POOL_MAX=$DATABASE_POOL_MAX + 2) + 10 is more than POSTGRES_MAX_CONNECTIONS=$POSTGRES_MAX_CONNECTIONS: change one of them in .env"
-}
 valid_replicas() { case $1 in [1-9] | 1[0-6]) ;; *) return 1 ;; esac; }
 backends() { local i; for ((i = 1; i <= REPLICAS; i++)); do echo "backend-$i"; done; }
 
@@ -180,7 +140,10 @@ clone_name() { if [ "$WAY" = docker ]; then echo "the clone $ROOT (Docker${PROJE
 # Two runs at once would undo each other's work. (macOS has no flock; there this is left to the user.)
 lock() {
     mkdir -p "$DATA/logs"
-    ! command -v flock >/dev/null || { exec 9>"$DATA/lock"; flock -n 9 || die "another start.sh or stop.sh is at work in this clone"; }
+    command -v flock >/dev/null || return 0
+    exec 9>>"$DATA/lock"
+    flock -n 9 || die "another run is at work in this clone: $(cat "$DATA/lock")"
+    echo "$(basename "$0") ${COMMAND:-} (pid $$, since $(date +%T))" >"$DATA/lock"
 }
 
 # --- monitoring -------------------------------------------------------------------------------------------------------
@@ -226,7 +189,10 @@ check_ports() {
         for pid in $(port_pids "$port"); do
             "$is_ours" "$port" "$pid" && continue
             name=$(port_owner "$port" "$pid")
-            problems="$problems"$'\n'"  port $port is in use by $name: free it, or change $variable in .env"
+            case $variable in
+                PROMETHEUS_PORT | GRAFANA_PORT | EXPORTER_PORT_BASE) warn "  port $port is in use by $name: what helps to watch will lack a part, until $variable in .env is another" ;;
+                *) problems="$problems"$'\n'"  port $port is in use by $name: free it, or change $variable in .env" ;;
+            esac
             break
         done
     done

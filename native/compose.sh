@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2015
 # The Docker way: docker-compose.yml, run by Docker or by Podman with docker-compose.
+# shellcheck disable=SC2153 # DATA is set in common.sh
 OVERRIDE=$DATA/compose.override.yml # replicas other than two, TLS, and --dev
 UP_PID=''
 
@@ -23,7 +24,7 @@ ask_engine() { within 30 "$ENGINE" "$@"; } # questions, whose answer is there at
 # The Compose project, whose name containers, networks, volumes and images bear: it is this clone's alone. Nothing is called so before
 # the first start. (A version that had one name for all clones wrote no name into .data/state.)
 find_project() {
-    PROJECT=$(value_of COMPOSE_PROJECT_NAME)
+    PROJECT=$(value_of COMPOSE_PROJECT_NAME 2>/dev/null) || PROJECT='' # a bad .env keeps nobody from stopping
     [ -n "$PROJECT" ] || PROJECT=${LAST_PROJECT:-$([ "$LAST_WAY" != docker ] || echo tandem)}
     [[ $PROJECT =~ ^([a-z0-9][a-z0-9_-]*)?$ ]] || die "COMPOSE_PROJECT_NAME=$PROJECT must have small letters, digits, - and _ only: see .env"
 }
@@ -151,7 +152,7 @@ docker_converge() {
     done <<<"$(docker_states)"
 }
 docker_compose_up() { # ARGUMENT... of compose up; uses `options` and SEEN, the services that have been named already
-    local service state running=1
+    local service state running=1 told=0
     compose up "${options[@]}" "$@" >"$DATA/logs/compose.log" 2>&1 9>&- &
     UP_PID=$!
     while [ $running = 1 ]; do
@@ -159,6 +160,8 @@ docker_compose_up() { # ARGUMENT... of compose up; uses `options` and SEEN, the 
         kill -0 "$UP_PID" 2>/dev/null || running=0 # once more after its end
         while read -r service state; do
             case $state in healthy | done) case $SEEN in *" $service "*) ;; *) printf '  %-18s %s\n' "$service" "$state"; SEEN="$SEEN$service " ;; esac ;; esac
+            # Whom a migration waits for, as soon as it says so.
+            case "$service $state" in 'migrate running') compose logs --no-log-prefix migrate 2>/dev/null | waiting_lines | tail -n +$((told + 1)) && told=$(compose logs --no-log-prefix migrate 2>/dev/null | waiting_lines | wc -l) ;; esac
         done <<<"$(docker_states)"
     done
     local code=0

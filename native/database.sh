@@ -15,15 +15,16 @@ backup_database() { # FILE [argument of pg_dump...]
     "${WAY}_postgres" pg_dump -Fc "$@" -d tandem >"$part" || die "no backup was made"
     [ "$(head -c 5 "$part")" = PGDMP ] || die "no backup was made: restore reads pg_dump's custom format only"
     mv "$part" "$file"
-    trap - EXIT
+    say_reason
     say "$file: $(wc -c <"$file") bytes"
 }
 
 # How far a restore is, so that whatever ends it brings back what was: nothing, new (beside the old one), stopped (the API), swapped.
 RESTORING=''
-undo_restore() {
-    local code=$?
+undo_restore() { # as reason
+    local code=$1
     trap - EXIT
+    reason "$@"
     trap '' HUP INT TERM # once
     case $RESTORING in
         new) drop_databases ;;
@@ -39,8 +40,8 @@ undo_restore() {
             drop_databases
             ("${WAY}_start_api") || warn "The API did not start: ./start.sh" ;;
     esac
-    [ -z "$RESTORING" ] || { warn "error: the database is as it was before"; [ $code != 0 ] || code=1; }
-    exit $code
+    [ -z "$RESTORING" ] || { warn "error: the database is as it was before"; [ "$code" != 0 ] || code=1; }
+    exit "$code"
 }
 drop_databases() { sql postgres -c 'drop database if exists tandem_new with (force)' -c 'drop database if exists tandem_reference with (force)' -c 'drop database if exists tandem_restored with (force)' 2>/dev/null || true; }
 # exchange_databases FROM TO FROM TO: renames both or none. Who is connected is sent away; who comes back at once, again.
@@ -87,7 +88,7 @@ restore_database() { # FILE
     [ "$(sql postgres -c "select count(*) from pg_database where datname = 'tandem_before'")" = 0 ] ||
         die "a restore was ended half way, and the database before it is kept as tandem_before. If it is not wanted: ./start.sh shell postgres -c 'drop database tandem_before'"
     say "Restoring the database of $(clone_name), $(sql tandem -c "select pg_size_pretty(pg_database_size('tandem'))"), from a backup of $from. What was written since is lost."
-    trap undo_restore EXIT
+    trap 'undo_restore $? "$BASH_COMMAND"' EXIT
     trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
     RESTORING=new
     step 'reading the file' read_file "$1"
@@ -105,29 +106,30 @@ restore_database() { # FILE
     step 'taking the new database' exchange_databases tandem tandem_before tandem_new tandem
     "${WAY}_start_api"
     RESTORING=''
-    trap - EXIT HUP INT TERM
+    say_reason; trap - HUP INT TERM
     step 'removing the old database' sql postgres -c 'drop database tandem_before with (force)'
 }
 # upgrade_database FROM TO: to another major version of PostgreSQL, by a dump and a restore. The old data is kept.
 #   WAY_new_cluster FROM TO, WAY_old_cluster FROM TO (undoes it), WAY_keep_old FROM TO (says where it is kept)
 UPGRADING=''
-undo_upgrade() {
-    local code=$?
+undo_upgrade() { # as reason
+    local code=$1
     trap - EXIT
+    reason "$@"
     trap '' HUP INT TERM
     warn "Going back to PostgreSQL ${UPGRADING% *}."
     "${WAY}_stop_api" >/dev/null 2>&1 || true
     # shellcheck disable=SC2086 # two words
     ("${WAY}_old_cluster" $UPGRADING && { [ -z "$RUNNING" ] || "${WAY}_start_api"; }) || warn "That failed; the data is as it was: ./start.sh"
     warn "error: the database is as it was before"
-    [ $code != 0 ] || code=1
-    exit $code
+    [ "$code" != 0 ] || code=1
+    exit "$code"
 }
 upgrade_database() {
     local folder=$DATA/postgresql-$1
     say "Upgrading the database of $(clone_name) from PostgreSQL $1 to $2. The API is away meanwhile; the old data is kept."
     UPGRADING="$1 $2"
-    trap undo_upgrade EXIT
+    trap 'undo_upgrade $? "$BASH_COMMAND"' EXIT
     trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
     step 'stopping the API' "${WAY}_stop_api"
     "${WAY}_old_cluster" "$1" "$2"
@@ -139,7 +141,7 @@ upgrade_database() {
     step 'checking it' check_database tandem
     "${WAY}_keep_old" "$1" "$2"
     "${WAY}_start_api"
-    trap - EXIT HUP INT TERM
+    say_reason; trap - HUP INT TERM
     rm -rf "$folder"
 }
 dump_all() { # roles, and the database with what is set for it

@@ -8,13 +8,26 @@ PATH=$PATH:/usr/sbin:/sbin # an ordinary user's PATH lacks them
 IS_ROOT=$([ "$(id -u)" = 0 ] && echo 1 || echo 0)
 
 as_user() { local user=$1; shift; if [ "$IS_ROOT" = 1 ]; then (cd / && exec runuser -u "$user" -- "$@"); else (cd / && exec "$@"); fi; }
-ctl() { supervisorctl -c "$RUN/supervisord.conf" "$@" 9>&-; }
+# Its configuration and socket lie in $RUN, where nothing sweeps them, and are called by a name that is short and plain whatever the clone's
+# path: the kernel takes 107 bytes for a socket, and supervisord expands % and [ in names of files. So whoever uses them runs in $DATA.
+HERE=/proc/self/cwd
+ctl() { ask_supervisord 600 "$@"; } # to stop sixteen replicas takes minutes
+ask_supervisord() { local seconds=$1; shift; (cd "$DATA" && within "$seconds" supervisorctl -c $HERE/run/supervisord.conf "$@"); }
 
-native_is_running() { # [PID]
-    local pid=${1:-}
-    [ -n "$pid" ] || pid=$(cat "$DATA/supervisord.pid" 2>/dev/null) || return 1
-    grep -Fq "$RUN/supervisord.conf" "/proc/$pid/cmdline" 2>/dev/null
+# The process of this clone's supervisord; fails when there is none. Its pid file may be gone, or name another's process by now.
+native_supervisord() {
+    local file pid
+    # shellcheck disable=SC2013 # no blank in these names
+    for file in $(grep -lsF "$HERE/run/supervisord.conf" /proc/[0-9]*/cmdline); do
+        pid=$(basename "$(dirname "$file")")
+        case $({ tr '\0' '\n' <"$file"; } 2>/dev/null) in *"/supervisord"$'\n'*) ;; *) continue ;; esac
+        case $(readlink "/proc/$pid/cwd") in "$DATA" | "$DATA (deleted)") echo "$pid"; return 0 ;; esac
+    done
+    return 1
 }
+native_is_running() { native_supervisord >/dev/null; }
+# Whether it can be asked: a socket that was removed, or a process that was stopped, must not look like a healthy stack.
+native_answers() { [[ $(ask_supervisord 10 pid 2>/dev/null) =~ ^[0-9]+$ ]]; }
 # Processes of this clone that no supervisord looks after, because it was killed: found by the folder they run in. Each
 # user is asked for its own, because root in a container may not look into another user's process.
 native_orphans() {
@@ -27,9 +40,9 @@ native_orphans() {
                 pid=${link#/proc/} pid=${pid%/cwd}
                 case $(readlink "$link" 2>/dev/null) in
                     "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx | prometheus*) echo "$pid" ;; esac ;;
-                    "$1") ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$2" | grep -Eq "(dist/server.js|src/server.ts)" || echo "$pid" ;;
+                    "$1" | "$2"/*) ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -Eq "/node .*(dist/server.js|src/server.ts)" || echo "$pid" ;;
                 esac
-            done' "$SERVICES" "$ROOT/backend" "${NODE:?}" &
+            done' "$SERVICES" "$ROOT/backend" "$DATA/releases" &
     done
     wait
 }
@@ -48,8 +61,23 @@ native_end_orphans() {
     done
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ] || [ -e "$SERVICES/postgres.upgrading" ]; }
-native_prepare() { [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"; [ "$COMMAND" != up ] || native_undo_upgrade; native_find_postgres; }
-MONITORING='prometheus nginx-exporter redis-exporter postgres-exporter node-exporter'
+native_prepare() {
+    [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"
+    [ "$RUNNING" != native ] || native_answers || [ "${COMMAND:-}" = up ] ||
+        die "supervisord (pid $(native_supervisord)), which looks after this stack, does not answer: end the stack with ./stop.sh, then ./start.sh"
+    [ "${COMMAND:-}" != up ] || native_undo_upgrade
+    native_find_postgres
+    native_release
+}
+# What only watches, as far as it is installed. The API serves without it.
+native_find_monitoring() {
+    local name
+    MONITORING=''
+    for name in prometheus nginx-exporter redis-exporter postgres-exporter node-exporter; do
+        ! command -v "prometheus-${name#prometheus}" >/dev/null && ! command -v "$name" >/dev/null || MONITORING="$MONITORING $name"
+    done
+}
+native_find_monitoring
 # shellcheck disable=SC2086 # one word a service
 native_services() { printf '%s\n' postgres redis migrate; backends; [ "$DEV" = 1 ] || echo watchdog; printf '%s\n' nginx $MONITORING; }
 exporter_port() { # of a service of MONITORING
@@ -100,22 +128,44 @@ native_ports() {
 }
 # Whose listener it is cannot always be seen (root in a container may not look into another user's process), so
 # the ports that were given to the running supervisord are kept in a file.
-native_owns() { native_is_running && grep -qx "$1" "$DATA/ports" 2>/dev/null; }
+native_owns() { # PORT PID
+    local pid=$2 supervisord
+    supervisord=$(native_supervisord) || return 1
+    ! grep -qx "$1" "$DATA/ports" 2>/dev/null || return 0
+    while [[ $pid =~ ^[0-9]+$ ]] && [ "$pid" -gt 1 ]; do # that file is gone: whose child it is
+        [ "$pid" != "$supervisord" ] || return 0
+        pid=$(ps -o ppid= -p "$pid" | tr -d ' ')
+    done
+    return 1
+}
 
+# A build has a folder of its own with all that it runs from: until a new one has migrated the database, the old one serves, and a replica
+# of it that crashes starts again. Prints nothing; sets RELEASE.
 native_build() { # [force]
-    local sum
+    local sum name
     install_dependencies
     console_build
+    native_release
     [ "$DEV" = 0 ] || return 0
     sum=$(source_checksum)
-    [ -z "${1:-}" ] && [ -e "$ROOT/backend/dist/server.js" ] && [ "$(cut -d' ' -f1 "$DATA/build" 2>/dev/null)" = "$sum" ] && return 0
-    # Aside, not away: a running replica that is restarted meanwhile, or a failed build, still finds a program.
-    rm -rf "$DATA/dist.old"; rm -f "$DATA/build"
-    [ ! -e "$ROOT/backend/dist" ] || mv "$ROOT/backend/dist" "$DATA/dist.old"
-    (step 'building the replicas' npm --prefix "$ROOT/backend" run build) || {
-        rm -rf "$ROOT/backend/dist"; [ ! -e "$DATA/dist.old" ] || mv "$DATA/dist.old" "$ROOT/backend/dist"; exit 1; }
-    rm -rf "$DATA/dist.old"
-    echo "$sum ${1:+$(date +%s)}" >"$DATA/build"
+    case ${1:-}$(basename "$RELEASE") in "$sum" | "$sum".*) [ ! -e "$RELEASE/dist/server.js" ] || return 0 ;; esac
+    name=$sum.$(date +%s)
+    step 'building the replicas' npm --prefix "$ROOT/backend" run build
+    rm -rf "$DATA/releases/new"; mkdir -p "$DATA/releases/new"
+    mv "$ROOT/backend/dist" "$DATA/releases/new/"
+    cp "$ROOT/backend/package.json" "$DATA/releases/new/"
+    # Links, so that it costs nothing; npm replaces files and does not write into them.
+    cp -al "$ROOT/backend/node_modules" "$DATA/releases/new/"
+    mv "$DATA/releases/new" "$DATA/releases/$name"
+    RELEASE=$DATA/releases/$name
+}
+# The one that was started last, or with --dev the sources.
+native_release() { RELEASE=$ROOT/backend; [ "$DEV" = 1 ] || RELEASE=$DATA/releases/$(cat "$DATA/release" 2>/dev/null || echo none); }
+native_keep_release() { # and no other
+    local folder
+    [ "$DEV" = 0 ] || return 0
+    basename "$RELEASE" >"$DATA/release"
+    for folder in "$DATA/releases"/*; do [ "$folder" = "$RELEASE" ] || rm -rf "$folder"; done
 }
 
 native_users() {
@@ -124,7 +174,7 @@ native_users() {
     PG_USER=postgres REDIS_USER=redis REPLICA_USER=nobody MONITORING_USER=prometheus
     # shellcheck disable=SC2153 # NODE is set in common.sh
     if ! as_user nobody "$NODE" -e 'process.argv.slice(1).forEach((f) => fs.accessSync(f, 4))' \
-        "$ROOT/backend/$([ "$DEV" = 1 ] && echo src/server.ts || echo dist/server.js)" "$ROOT/backend/node_modules/express/package.json" 2>/dev/null; then
+        "$RELEASE/$(program_file server)" "$RELEASE/node_modules/express/package.json" 2>/dev/null; then
         REPLICA_USER=root
         say "  The replicas run as root, because the user nobody cannot read this clone."
     fi
@@ -193,11 +243,11 @@ EOF
 in_environment() { # LINES COMMAND...: the variables never appear on a command line, where `ps` would show them
     local line lines=$1; shift
     while IFS= read -r line; do export "${line?}"; done <<<"$lines"
-    cd "$ROOT/backend" && exec "$@"
+    cd "$RELEASE" && exec "$@"
 }
 
 program() { # NAME USER STOP-SIGNAL SECONDS FOLDER COMMAND [NAME=VALUE lines]
-    local command=${6//%/%%} folder=${5//%/%%} logs=${DATA//%/%%}/logs
+    local command=${6//%/%%} folder=${5//%/%%}
     cat <<EOF
 
 [program:$1]
@@ -208,9 +258,9 @@ stopsignal=$3
 stopwaitsecs=$4
 killasgroup=true
 autorestart=true
-startretries=5
+startretries=1000000
 redirect_stderr=true
-stdout_logfile=$logs/$1.log
+stdout_logfile=$HERE/logs/$1.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
 EOF
@@ -220,14 +270,9 @@ EOF
 # Writes all configuration. supervisord restarts a program whose section changed, so each section holds whatever its
 # program must be restarted for (BUILD: the checksum of the sources).
 native_configure() {
-    local i node socket=$RUN/supervisor.sock build postgres
-    if [ ${#socket} -gt 90 ]; then # the kernel's limit is 107, and supervisord adds its pid for a moment
-        socket=/tmp/tandem-$(id -u)-$(printf '%s' "$ROOT" | checksum)
-        mkdir -m 700 "$socket" 2>/dev/null || { [ -O "$socket" ] && [ ! -L "$socket" ]; } || die "$socket belongs to someone else"
-        socket=$socket/supervisor.sock
-    fi
+    local i node build postgres
     node=$("$NODE" -p 'require(process.argv[1]).scripts.start' "$ROOT/backend/package.json")
-    node="\"$NODE\" ${node#node }" build=$(cat "$DATA/build" 2>/dev/null) || true
+    node="\"$RELEASE/node_modules/.bin/node\" ${node#node }" build=$(basename "$RELEASE")
     # `node --watch` that is stopped while it restarts its child leaves the child behind; so the process group, which
     # is this program's alone, is ended with it.
     [ "$DEV" = 0 ] || { node="bash -c '\"\$0\" --watch --watch-path=src --import ./src/tracing.ts src/server.ts & trap \"kill \$!\" TERM; wait; wait; kill -KILL 0' \"$NODE\""; build=dev; }
@@ -236,35 +281,36 @@ native_configure() {
         cat >"$RUN/supervisord.conf" <<EOF
 # Made by start.sh; do not edit.
 [supervisord]
-pidfile=${DATA//%/%%}/supervisord.pid
-logfile=${DATA//%/%%}/logs/supervisord.log
+pidfile=$HERE/supervisord.pid
+logfile=$HERE/logs/supervisord.log
 logfile_maxbytes=10MB
 logfile_backups=1
-childlogdir=${DATA//%/%%}/logs
+childlogdir=$HERE/logs
 $([ "$IS_ROOT" = 0 ] || echo user=root)
 [unix_http_server]
-file=${socket//%/%%}
+file=$HERE/run/supervisor.sock
 chmod=0700
 [supervisorctl]
-serverurl=unix://${socket//%/%%}
+serverurl=unix://$HERE/run/supervisor.sock
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [include]
-files=programs.conf
+files=$HERE/run/programs.conf
 EOF
         {
             # INT: stop now, but cleanly. Only TCP, so that the length of the clone's path does not matter.
             postgres="\"$PG_BIN/postgres\" -D \"$SERVICES/postgres\" -c port=$POSTGRES_PORT -c listen_addresses=127.0.0.1"
             postgres="$postgres -c unix_socket_directories= -c max_connections=$POSTGRES_MAX_CONNECTIONS -c logging_collector=off -c log_error_verbosity=terse"
             program postgres "$PG_USER" INT 30 / "$postgres"
-            program redis "$REDIS_USER" TERM 10 / "redis-server \"$SERVICES/redis/redis.conf\"" "CONFIG=$(redis_config | checksum)"
+            # Its configuration comes through stdin, because of a name of a file Redis would take [ for a pattern.
+            program redis "$REDIS_USER" TERM 10 "$SERVICES/redis" "sh -c \"exec redis-server - <redis.conf\"" "CONFIG=$(redis_config | checksum)"
             for ((i = 1; i <= REPLICAS; i++)); do
-                program "backend-$i" "$REPLICA_USER" TERM 20 "$ROOT/backend" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
+                program "backend-$i" "$REPLICA_USER" TERM 20 "$RELEASE" "$node" "$(replica_environment "$i")"$'\n'"BUILD=$build"
             done
             # Not with --dev: a replica that stands at a breakpoint does not answer either.
-            [ "$DEV" = 1 ] || program watchdog root TERM 5 / "bash \"$ROOT/native/watchdog.sh\" \"$RUN/supervisord.conf\"$(for ((i = 1; i <= REPLICAS; i++)); do printf ' backend-%s=%s' "$i" $((DEBUG_PORT_BASE + i)); done)"
+            [ "$DEV" = 1 ] || program watchdog root TERM 5 / "bash \"$ROOT/native/watchdog.sh\" \"$DATA\"$(for ((i = 1; i <= REPLICAS; i++)); do printf ' backend-%s=%s' "$i" $((DEBUG_PORT_BASE + i)); done)"
             native_monitoring_programs
-            program nginx root QUIT 35 "$SERVICES/nginx" "nginx -e stderr -p \"$SERVICES/nginx/\" -c \"$SERVICES/nginx/nginx.conf\" -g \"daemon off;\""
+            program nginx root QUIT 35 "$SERVICES/nginx" "nginx -e stderr -p ./ -c nginx.conf -g \"daemon off;\""
         } >"$RUN/programs.new"
         redis_config >"$SERVICES/redis/redis.conf"
     )
@@ -299,7 +345,6 @@ redis_config() {
     cat <<EOF
 bind 127.0.0.1
 port $REDIS_PORT
-dir "$SERVICES/redis"
 user default off
 user tandem on >$REDIS_PASSWORD ~c:* resetchannels +@all -@admin -@dangerous +info
 user metrics on >$REDIS_METRICS_PASSWORD resetchannels +ping +info +client|setname +latency|latest +latency|histogram +slowlog|get +slowlog|len
@@ -339,7 +384,7 @@ native_nginx() {
     chmod 644 "$folder/nginx.conf" "$folder/routes.conf"
     rm -f "$folder/cert.pem" "$folder/key.pem"
     [ "$TLS" = off ] || install -m 600 "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem" "$folder/"
-    nginx -t -q -e stderr -p "$folder/" -c "$folder/nginx.conf" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
+    (cd "$folder" && nginx -t -q -e stderr -p ./ -c nginx.conf) >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "nginx refuses its configuration"; }
     if [ "$was_running" = 1 ] && ctl status nginx 2>/dev/null | grep -q RUNNING && [ "$before" != "$(native_nginx_files | checksum)" ]; then
         ctl signal HUP nginx >/dev/null
     fi
@@ -348,9 +393,11 @@ native_nginx() {
 }
 
 native_monitoring() {
-    local folder=$SERVICES/prometheus/etc before
+    local name folder=$SERVICES/prometheus/etc before
     before=$(checksum_files "$folder" 2>/dev/null) || true
-    promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1 || { tail -n 5 "$DATA/logs/start.log" >&2; die "Prometheus refuses its configuration or rules"; }
+    command -v promtool >/dev/null || return 0
+    promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1 ||
+        { tail -n 5 "$DATA/logs/start.log" >&2; warn "  Prometheus would refuse its configuration or rules: it goes on with those before, if it runs"; return 0; }
     mkdir -p "$folder"
     cp "$ROOT/native/postgres-tables.yml" "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
     rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
@@ -358,7 +405,8 @@ native_monitoring() {
     chmod -R a+rX "$folder"
     [ "$was_running" = 0 ] || ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
     # shellcheck disable=SC2086 # one word a service
-    { native_converge $MONITORING; native_wait $MONITORING; }
+    native_converge $MONITORING
+    for name in $MONITORING; do (TRIES=2 native_wait "$name") || warn "  $name is not healthy: the API serves without it"; done
 }
 
 http_ok() { # PORT PATH; without curl, which a fresh machine may lack
@@ -397,14 +445,15 @@ native_converge() {
     for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
 }
 native_wait() {
-    local name asked=$SECONDS deadline=$((SECONDS + 60))
+    local name asked=$SECONDS deadline=$((SECONDS + 60)) before
     for name; do
+        before=$(native_exits "$name")
         until native_healthy "$name"; do
             sleep 0.1
             [ $SECONDS -gt $((asked + 1)) ] || continue
             asked=$SECONDS
-            # Not through a pipe: supervisorctl fails when a program does not run, and pipefail then hides what grep found.
-            if [ $SECONDS -gt $deadline ] || [[ $(ctl status "$name") == *FATAL* ]]; then
+            # supervisord starts it for ever, ever more seldom: so many times in vain are enough to say so.
+            if [ $SECONDS -gt $deadline ] || [ $(($(native_exits "$name") - before)) -ge "${TRIES:-4}" ]; then
                 grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1 >&2 || true
                 warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
                 die "$name did not become healthy"
@@ -413,13 +462,21 @@ native_wait() {
         printf '  %-18s healthy\n' "$name"
     done
 }
+native_exits() { grep -cF "exited: $1 (" "$DATA/logs/supervisord.log" || true; }
 
 native_up() {
     local lowest name
+    if [ "$RUNNING" = native ] && ! native_answers; then
+        warn "supervisord, which looks after this stack, does not answer: ending it, and starting anew."
+        native_down
+        RUNNING=''
+    fi
     native_end_orphans
     require_npm
-    # shellcheck disable=SC2086 # one word a package
-    install_packages nginx postgresql redis-server supervisor gettext-base $MONITORING_PACKAGES || exit 1
+    install_packages nginx postgresql redis-server supervisor gettext-base || die "the stack cannot run without them"
+    # shellcheck disable=SC2086
+    (install_packages $MONITORING_PACKAGES) || warn "  The API serves without them."
+    native_find_monitoring
     native_find_postgres
     lowest=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
     [ "$IS_ROOT" = 1 ] || [ "$HTTP_PORT" -ge "$lowest" ] || die "port $HTTP_PORT needs root: set HTTP_PORT=8080 in .env"
@@ -437,16 +494,17 @@ native_apply() {
     if native_is_running; then
         was_running=1
     else
+        rm -f "$RUN/supervisor.sock" "$DATA/supervisord.pid"
         : >"$DATA/ports"
         : >"$RUN/programs.conf" # nothing yet: the order of the start is decided below
-        env -i PATH="$PATH" HOME="${HOME:-/}" LANG=C.UTF-8 supervisord -c "$RUN/supervisord.conf" >"$DATA/logs/start.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/start.log" >&2; die "supervisord does not start"; }
+        (cd "$DATA" && exec env -i PATH="$PATH" HOME="$HOME" LANG=C.UTF-8 supervisord -c $HERE/run/supervisord.conf) >"$DATA/logs/start.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/start.log" >&2; die "supervisord does not start"; }
         for _ in {1..30}; do ctl pid >/dev/null 2>&1 && break; sleep 0.1; done
     fi
     mv "$RUN/programs.new" "$RUN/programs.conf"
     native_ports | cut -d' ' -f1 >>"$DATA/ports"
     native_converge postgres redis
     native_wait postgres redis
-    (in_environment "$(migrate_environment)" "$NODE" --enable-source-maps "$(program_file migrate)") >"$DATA/logs/migrate.log" 2>&1 9>&- || {
+    native_migrate tandem 2>&1 | tee "$DATA/logs/migrate.log" | waiting_lines || {
         warn "--- last lines of migrate"; tail -n 20 "$DATA/logs/migrate.log" >&2; die "the migration failed"; }
     printf '  %-18s done\n' migrate
     if [ $was_running = 0 ]; then
@@ -459,6 +517,7 @@ native_apply() {
     native_wait nginx
     [ "$DEV" = 1 ] || native_converge watchdog
     native_monitoring
+    native_keep_release
     [ $was_running = 0 ] || ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
 }
 # Takes over what is new for this replica; with --rolling it is replaced in any case, and the next one's turn comes when Nginx
@@ -485,9 +544,9 @@ native_kill() { # its whole process group: with --dev the replica is a child
     local pid
     pid=$(ctl pid "$1") && [ "$pid" -gt 1 ] && kill -KILL -- "-$pid"
 }
-native_seed() { (in_environment "$(replica_environment 1)" "$NODE" --enable-source-maps "$(program_file seed)" "$@"); }
+native_seed() { (in_environment "$(replica_environment 1)" "$RELEASE/node_modules/.bin/node" --enable-source-maps "$(program_file seed)" "$@"); }
 native_postgres() { local program=$1; shift; PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/$program" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres "$@"; } # see database.sh
-native_migrate() { (in_environment "$(migrate_environment "$1")" "$NODE" --enable-source-maps "$(program_file migrate)") 9>&-; } # DATABASE
+native_migrate() { (in_environment "$(migrate_environment "$1")" "$RELEASE/node_modules/.bin/node" --enable-source-maps "$(program_file migrate)") 9>&-; } # DATABASE
 # shellcheck disable=SC2046 # one word a replica
 native_stop_api() { ctl stop nginx $(backends) >/dev/null || true; }
 # What is in Redis may be of another time than the database: it must be gone before anybody reads.
@@ -550,23 +609,31 @@ native_shell() {
     case $service in
         postgres) PGPASSWORD=$POSTGRES_PASSWORD "$PG_BIN/psql" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres tandem "$@" ;;
         redis) REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -p "$REDIS_PORT" --user tandem "$@" ;;
-        backend-*) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(replica_environment "${service#backend-}")" bash "$@") ;;
-        migrate) (PATH=$ROOT/backend/node_modules/.bin:$PATH in_environment "$(migrate_environment)" bash "$@") ;;
+        backend-*) (PATH=$RELEASE/node_modules/.bin:$PATH in_environment "$(replica_environment "${service#backend-}")" bash "$@") ;;
+        migrate) (PATH=$RELEASE/node_modules/.bin:$PATH in_environment "$(migrate_environment)" bash "$@") ;;
         nginx) (cd "$SERVICES/nginx" && bash "$@") ;;
         *) (cd "$SERVICES/prometheus" && bash "$@") ;;
     esac
 }
 native_down() {
-    local name pid
-    native_is_running || return 0
-    pid=$(cat "$DATA/supervisord.pid")
-    # shellcheck disable=SC2086 # one word a service
-    ctl stop watchdog nginx $MONITORING >/dev/null 2>&1 || true
-    for name in $(ctl status | awk '/^backend-/ { print $1 }'); do ctl stop "$name" >/dev/null 2>&1 & done
-    wait
-    for name in redis postgres; do ctl stop "$name" >/dev/null 2>&1 || true; done
-    ctl shutdown >/dev/null
-    while native_is_running "$pid"; do sleep 0.2; done # it removes its pid file before it ends
+    local name pid deadline
+    pid=$(native_supervisord) || return 0
+    if native_answers; then
+        # shellcheck disable=SC2086 # one word a service
+        ctl stop watchdog nginx $MONITORING >/dev/null 2>&1 || true
+        for name in $(ctl status | awk '/^backend-/ { print $1 }'); do ctl stop "$name" >/dev/null 2>&1 & done
+        wait
+        for name in redis postgres; do ctl stop "$name" >/dev/null 2>&1 || true; done
+        ctl shutdown >/dev/null || true
+    else
+        kill -CONT "$pid" && kill -TERM "$pid" || true
+    fi
+    deadline=$((SECONDS + 60)) # Nginx and PostgreSQL end within half a minute
+    while native_is_running; do # it removes its pid file before it ends
+        if [ $SECONDS -gt $deadline ]; then kill -KILL "$pid" || true; fi
+        sleep 0.2
+    done
+    native_end_orphans
 }
 native_volumes() { [ ! -e "$LINK" ] || echo "the folder $SERVICES ($(du -sh "$SERVICES" 2>/dev/null | cut -f1))"; }
 native_remove_data() {

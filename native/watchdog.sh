@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Kills a replica that hangs: an endless loop, a process that was stopped. supervisord, which starts this and then the
 # replica again, notices only a process that ends.
-# Usage: watchdog.sh SUPERVISORD-CONF NAME=DEBUG-PORT...
+# Usage: watchdog.sh FOLDER-OF-SUPERVISORD NAME=DEBUG-PORT...
 set -uo pipefail
-CONF=$1
+cd "$1" || exit 1
 shift
 INTERVAL=2 # seconds between two rounds, and the patience with one answer
 MISSES=3
@@ -30,7 +30,7 @@ while sleep "$INTERVAL"; do
         missed[$name]=$((${missed[$name]:-0} + 1))
         [ "${missed[$name]}" -ge "$MISSES" ] || continue
         missed[$name]=0
-        pid=$(supervisorctl -c "$CONF" pid "$name") || continue
+        pid=$(supervisorctl -c /proc/self/cwd/run/supervisord.conf pid "$name") || continue
         [ "$pid" -gt 1 ] || continue
         echo "$(date -u +%FT%TZ) $name (pid $pid) has not answered $MISSES times: killed"
         kill -KILL -- "-$pid"
