@@ -74,7 +74,7 @@ done
 
 # --- signals: one of them ends the run, wherever it is ------------------------------------------------------------------
 
-child='' killer='' timer='' ended='' said='' WITH='' container=$PROJECT-k6-$$
+child='' killer='' timer='' ended='' said='' WITH='' container=''
 clean_up() {
     local group
     [ -z "$said" ] || rm -f "$said"
@@ -108,6 +108,7 @@ until_done() {
 }
 
 find_running
+container=$PROJECT-k6-$$
 BUDGET=$LAST_BUDGET
 [ -n "$RUNNING" ] || [ -n "${API_BASE:-}" ] || die "the stack is not running: ./start.sh, or set API_BASE"
 given_token=${ADMIN_TOKEN:-}

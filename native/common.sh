@@ -2,13 +2,12 @@
 # What start.sh, stop.sh and both ways (Docker, native) share. Written for bash 3.2, which macOS has. Always `return 0`, never a bare
 # `return`: what runs in a trap would return the status from before it.
 # ROOT is the clone; everything that a run makes is under $ROOT/.data, which git ignores.
-DATA=$ROOT/.data
-
 # The caller's environment must not change what the scripts do: options of bash, libpq's variables (a restore would go elsewhere), npm's (an
 # installation without its development packages), Compose's (another project). Which Docker engine, and npm's registry and proxy, stay
 # the caller's choice, and so do settings by the names of .env.example.
 clean_environment() {
     local name
+    for name in $(compgen -A function); do [ "$name" = clean_environment ] || unset -f "$name"; done # exported ones, first of all
     set +o allexport +o noclobber +o noglob +o posix
     shopt -u nullglob failglob dotglob nocaseglob nocasematch
     for name in $(compgen -e); do
@@ -23,6 +22,8 @@ clean_environment() {
     umask 022 # what the servers' users must read; a file with a secret in it is made under 077
 }
 clean_environment
+
+DATA=$ROOT/.data
 
 SAID='' # whether a sentence says why this ends
 say() { printf '%s\n' "$*"; }
@@ -118,7 +119,7 @@ write_state() { printf '%s\n' "$WAY $DEV $BUDGET" "$ROOT" "${PROJECT:-$LAST_PROJ
 # Sets RUNNING to the way that runs now or to nothing. A Docker engine is asked last, and never for a native stack: it may hang.
 find_running() {
     read_state
-    ENGINE='' RUNNING=''
+    ENGINE='' RUNNING='' PROJECT=$LAST_PROJECT
     if native_is_running; then RUNNING=native; return 0; fi
     [ "${WANTED_WAY:-$LAST_WAY}" != native ] || [ "$LAST_WAY" = docker ] || return 0
     find_engine

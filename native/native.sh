@@ -439,8 +439,8 @@ native_states() {
 # native_converge NAME...: supervisord takes over new or changed sections and starts what stands still. Each question to it
 # costs 0.2 s, so one that has just begun is not asked what it runs.
 native_converge() {
-    local name
-    ctl update "$@" >/dev/null
+    local name said
+    said=$(ctl update "$@") || die "supervisord refuses its configuration: $said"
     [ "$was_running" = 1 ] || return 0
     for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
 }

@@ -1,5 +1,6 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { type Clone, makeClone } from '../support/clone.ts';
@@ -16,6 +17,14 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => clone.remove());
 
+/** What a script that fails says. */
+const failing = (...command: Parameters<Clone['script']>): string => {
+  try {
+    return `it did not fail, and said: ${script(...command)}`;
+  } catch (error) {
+    return (error as { stderr: string }).stderr;
+  }
+};
 const names = async (count: number) => {
   const seen: string[] = [];
   for (let n = 0; n < count; n++) seen.push((await json(await fetch(`${url}/ping`))).instance);
@@ -24,8 +33,48 @@ const names = async (count: number) => {
 const pidOf = async (replica: number) =>
   /process_start_time_seconds\{.*\} (\d+)/.exec(await (await fetch(`${clone.debugUrl(replica)}/metrics`)).text())?.[1];
 
-test('the first start makes .env with secrets for its owner only, and everything healthy', async () => {
+/** What a caller may have in the environment, and what must not matter. */
+const ODD = {
+  CDPATH: '/tmp:/',
+  BASH_ENV: '/nowhere',
+  SHELLOPTS: 'noglob:noclobber',
+  BASHOPTS: 'nocasematch:failglob',
+  'BASH_FUNC_grep%%': '() { echo stray; }',
+  GREP_OPTIONS: '--invert-match',
+  IFS: 'e',
+  LC_ALL: 'xx_XX',
+  TMPDIR: '/nowhere',
+  NODE_ENV: 'production',
+  NODE_OPTIONS: '--no-such-option',
+  npm_config_prefix: '/nowhere',
+  npm_config_dry_run: 'true',
+  PGHOST: '10.255.255.1',
+  PGHOSTADDR: '10.255.255.1',
+  PGSSLMODE: 'require',
+  PGSERVICE: 'nowhere',
+  PGOPTIONS: '-c search_path=nowhere',
+  PGDATABASE: 'nowhere',
+  PGUSER: 'nobody',
+  COMPOSE_FILE: '/nowhere',
+  COMPOSE_PROJECT_NAME: 'another',
+} satisfies NodeJS.ProcessEnv;
+
+test('the first start makes .env with secrets for its owner only, and everything healthy, whatever the environment', async () => {
+  const { environment } = clone;
+  const { HOME: _, ...withoutHome } = environment;
+  const given = { DATABASE_APP_PASSWORD: 'given-by-the-caller', POSTGRES_PASSWORD: 'this-one-too' };
+  clone.environment = { ...withoutHome, ...ODD, ...given };
   expect(script('start.sh', '--native')).toMatch(/Made \.env .*backend-2 +healthy.*nginx +healthy.*Ready/s);
+  expect(script('start.sh', 'shell', 'postgres', '-Atc', 'select current_user, current_database()')).toBe(
+    'postgres|tandem\n',
+  );
+  clone.environment = environment;
+  // Where the next start finds them: the data is made with them.
+  for (const [name, value] of Object.entries(given)) expect(clone.setting(name)).toBe(value);
+  expect(clone.setting('COMPOSE_PROJECT_NAME')).toMatch(/^tandem-[0-9a-f]{8}$/);
+  clone.environment = { ...environment, POSTGRES_PASSWORD: 'another-one' };
+  expect(failing('start.sh')).toMatch(/POSTGRES_PASSWORD in the environment is not that of \.env/);
+  clone.environment = environment;
   expect(statSync(path.join(clone.folder, '.env')).mode & 0o777).toBe(0o600);
   const [first, second, ...rest] = await names(20);
   expect(new Set([first, second])).toEqual(new Set(['backend-1', 'backend-2']));
@@ -75,10 +124,15 @@ test('the number of replicas follows --replicas', async () => {
   expect(script('start.sh', 'status')).toMatch(/backend-3 +healthy/);
 }, 60_000);
 
-test('stop keeps the data, and the next start finds it', async () => {
+test('stop keeps the data, and the next start finds it, also when what only watches does not start', async () => {
   script('stop.sh');
   await expect(fetch(`${url}/ping`)).rejects.toThrow();
-  script('start.sh');
+  const other = createServer().unref();
+  await new Promise<void>((resolve) => {
+    other.listen(Number(clone.environment.PROMETHEUS_PORT), '127.0.0.1', resolve);
+  });
+  expect(script('start.sh')).not.toMatch(/prometheus +healthy/);
+  other.close();
   expect((await json(await fetch(`${url}/items`))).map(({ title }: { title: string }) => title)).toEqual(['kept']);
 }, 60_000);
 
@@ -90,14 +144,45 @@ test('a setting that a newer version brings is added to .env, a secret with a va
   expect((await clear(clone.setting('ADMIN_TOKEN'))).status).toBe(200);
 }, 60_000);
 
+test('a migration that fails leaves the build that serves, and a replica of it that crashes comes back', async () => {
+  const migration = path.join(clone.folder, 'backend/src/platform/database/migrations/9999-fails.ts');
+  writeFileSync(migration, "export const up = () => Promise.reject(new Error('on purpose'));\n");
+  expect(failing('start.sh')).toMatch(/on purpose.*error: the migration failed/s);
+  script('start.sh', 'kill', 'backend-1');
+  await until('both replicas', async () => new Set(await names(2)).size === 2);
+  rmSync(migration);
+}, 60_000);
+
+test('whatever is gone of supervisord, the scripts say so, and the stack can be stopped and started', async () => {
+  const run = path.join(clone.folder, '.data');
+  writeFileSync(path.join(run, 'supervisord.pid'), '1\n');
+  // It is found all the same: else nothing would run here.
+  await until('everything', async () => failing('start.sh', 'status').includes('did not fail'));
+  rmSync(path.join(run, 'run/supervisor.sock'));
+  for (const command of ['status', 'restart', 'kill']) {
+    expect(failing('start.sh', command, ...(command === 'kill' ? ['backend-1'] : []))).toMatch(
+      /does not answer: end .* \.\/stop\.sh/,
+    );
+  }
+  expect(script('start.sh')).toMatch(/Ready/);
+  rmSync(path.join(run, 'run'), { recursive: true });
+  script('stop.sh');
+  await expect(fetch(`${url}/ping`)).rejects.toThrow();
+  expect(script('start.sh')).toMatch(/Ready/);
+}, 120_000);
+
+test('a second run at once is refused, and says who is at work', () => {
+  const lock = path.join(clone.folder, '.data/lock');
+  const holder = spawn('flock', ['--no-fork', lock, 'sleep', '20'], { stdio: 'ignore' });
+  try {
+    execFileSync('sh', ['-c', 'while flock -n "$0" true; do sleep 0.05; done', lock], { timeout: 10_000 });
+    expect(failing('stop.sh')).toMatch(/another run is at work in this clone: start\.sh up \(pid \d+, since /);
+  } finally {
+    holder.kill();
+  }
+}, 60_000);
+
 test('bad arguments and an occupied port are named, and nothing is changed', async () => {
-  const failing = (...command: Parameters<Clone['script']>) => {
-    try {
-      return script(...command);
-    } catch (error) {
-      return (error as { stderr: string }).stderr;
-    }
-  };
   expect(failing('start.sh', '--replicas', '99')).toMatch(/1 to 16/);
   expect(failing('start.sh', 'restart', 'nobody')).toMatch(/no such service: nobody/);
   expect(failing('start.sh', 'seed', '--all')).toMatch(/seed takes --reset/);

@@ -40,7 +40,8 @@ async function freeBlock(): Promise<number> {
 
 export async function makeClone(settings: NodeJS.ProcessEnv = {}): Promise<Clone> {
   mkdirSync(parent, { recursive: true });
-  const folder = mkdtempSync(path.join(parent, 'test clone '));
+  // A name that programs' configuration files could take for something else.
+  const folder = mkdtempSync(path.join(parent, "test [clone] 50%b#$x it's "));
   const made = [
     '.git',
     '.data',

@@ -1,7 +1,7 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { type Kysely, sql } from 'kysely';
 import { FileMigrationProvider, type Migration, type MigrationInfo, Migrator } from 'kysely/migration';
 import type { Logger } from 'pino';
@@ -21,7 +21,12 @@ function createMigrator<T>(db: Kysely<T>): Migrator {
   const folder = path.join(import.meta.dirname, 'migrations');
   return new Migrator({
     db,
-    provider: new FileMigrationProvider({ fs, path, migrationFolder: folder, import: (file) => import(pathToFileURL(file).href) }),
+    provider: new FileMigrationProvider({
+      fs,
+      path,
+      migrationFolder: folder,
+      import: (file) => import(pathToFileURL(file).href),
+    }),
   });
 }
 
