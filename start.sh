@@ -169,6 +169,9 @@ case $COMMAND in
         "${WAY}_upgrade"
         write_state
         print_urls ;;
+    seed)
+        [ ${#arguments[@]} = 0 ] || say "Deleting the transactions of the clients 1 to 5 in the database of $(clone_name)."
+        "${WAY}_seed" ${arguments[@]+"${arguments[@]}"} ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
         "${WAY}_shell" "${arguments[@]}" ;;
