@@ -1,6 +1,6 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { type Clone, makeClone } from '../support/clone.ts';
@@ -14,6 +14,11 @@ const script: Clone['script'] = (...command) => clone.script(...command);
 beforeAll(async () => {
   clone = await makeClone();
   url = clone.url;
+  // An engine that hangs. A native stack never asks it.
+  const bin = path.join(clone.folder, 'bin');
+  mkdirSync(bin);
+  writeFileSync(path.join(bin, 'docker'), '#!/bin/sh\necho "$@" >>"$0.asked"; exec sleep 600\n', { mode: 0o755 });
+  clone.environment.PATH = `${bin}:${clone.environment.PATH}`;
 }, 60_000);
 afterAll(() => clone.remove());
 
@@ -201,4 +206,5 @@ test('bad arguments and an occupied port are named, and nothing is changed', asy
   other.close();
   expect(script('start.sh', 'status')).toMatch(/nginx +healthy/);
   expect(new Set(await names(3)).size).toBe(3);
+  expect(existsSync(path.join(clone.folder, 'bin/docker.asked'))).toBe(false);
 }, 60_000);
