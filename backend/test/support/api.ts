@@ -100,10 +100,10 @@ function createReplica(instance: string, database: string): TestReplica {
   const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
   const url = databaseUrl(database);
   const options = { url, applicationName: instance, logger, connectionTimeout: PATIENCE_MS };
-  const db = createDatabase({ ...options, poolMax: 10, metrics, writesInTransactions: true });
+  const db = createDatabase({ ...options, poolMax: 10, metrics });
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
-  const cache = checked(createCache({ redis, control, gate, metrics, logger }));
+  const cache = checked(createCache({ redis, control, gate, metrics }));
   const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
@@ -137,6 +137,7 @@ export function useApi(): TestApi {
     for (const { gate } of api.replicas) await gate.start();
     // Every write in the whole PostgreSQL that is running now must end first: another test file fills a large table meanwhile.
     while ((await api.redis.keys('c:*:open')).length === 0) await api.replicas[0].deps.cache.start();
+    for (const { gate } of api.replicas) await gate.beat();
   });
   afterAll(async () => {
     for (const { deps, gate } of api.replicas) {
