@@ -37,6 +37,8 @@ export interface CacheDeps {
   readonly control: Kysely<Database>;
   readonly gate: Gate;
   readonly metrics: Metrics;
+  /** For tests: how long a marker is left alone, in milliseconds. */
+  readonly patience?: number | undefined;
 }
 
 /** A write's announcement, as it stands in Redis. */
@@ -57,10 +59,10 @@ interface Marker {
  * Order that must never change: namespace taken, announcement answered, statement (or COMMIT) sent, answer to the client; the marker
  * ends only when the name is settled.
  */
-export function createCache({ redis: client, control, gate, metrics }: CacheDeps): Cache {
+export function createCache({ redis: client, control, gate, metrics, patience }: CacheDeps): Cache {
   const redis = withScripts(client);
   const namespace = () => gate.permit()?.ns;
-  const metMarkers = createResolver({ redis, control, metrics, isCurrent: (ns) => namespace() === ns });
+  const metMarkers = createResolver({ redis, control, metrics, isCurrent: (ns) => namespace() === ns, patience });
   const share = createCoalescer();
   const breaker = createBreaker();
   /** Never used twice, not even by another process: what is stored or removed by token is the token's own. */
@@ -175,8 +177,11 @@ export function createCache({ redis: client, control, gate, metrics }: CacheDeps
     async write(name, attempt, settle) {
       const markers: Marker[] = [];
       let guard: Guard | undefined;
-      const tell: Announce = async (tags) =>
-        tags.length === 0 ? { epoch: UNCACHED } : (guard = await announce(name, tags, markers));
+      const tell: Announce = async (tags) => {
+        if (tags.length === 0) return { epoch: UNCACHED };
+        guard = await announce(name, tags, markers);
+        return guard;
+      };
       const again = (error: unknown) => error instanceof NotAnnounced || isOutdated(error);
 
       async function twice() {

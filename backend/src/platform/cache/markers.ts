@@ -17,13 +17,14 @@ export interface ResolverDeps {
   readonly metrics: Metrics;
   /** Whether this is still the memory that the marker was met in. */
   readonly isCurrent: (ns: string) => boolean;
+  readonly patience?: number | undefined;
 }
 
 /**
  * Ends the markers of writers that died, or whose END was lost. A marker is the name of a write, and its outcome is kept under that
  * name: once somebody has kept "refused" there, the write can never happen, wherever it hangs. So no timer has to be right.
  */
-export function createResolver({ redis, control, metrics, isCurrent }: ResolverDeps) {
+export function createResolver({ redis, control, metrics, isCurrent, patience = PATIENCE_MS }: ResolverDeps) {
   /** Marker -> when to settle it. */
   const due = new Map<string, number>();
 
@@ -48,7 +49,7 @@ export function createResolver({ redis, control, metrics, isCurrent }: ResolverD
       const at = due.get(marker);
       if (at === undefined) {
         if (due.size >= MAX_REMEMBERED) due.delete(due.keys().next().value as string);
-        due.set(marker, now + PATIENCE_MS);
+        due.set(marker, now + patience);
       } else if (now >= at) {
         due.set(marker, now + RETRY_MS);
         void resolve(ns, key, name);
