@@ -103,7 +103,7 @@ function createReplica(instance: string, database: string): TestReplica {
   const db = createDatabase({ ...options, poolMax: 10, metrics });
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
-  const cache = checked(createCache({ redis, control, gate, metrics }));
+  const cache = checked(createCache({ redis, control, gate, metrics, patience: 500 }));
   const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
