@@ -91,7 +91,7 @@ export const variants: Readonly<Record<string, Variant>> = {
   },
   NORUNID: {
     what: 'names of keys do not tell one Redis process from another',
-    changes: { 'gate.ts': [['`c:${runId()}:${epoch}:`', '`c:same:${epoch}:`']] },
+    changes: { 'gate.ts': [['`c:$' + '{runId()}:', '`c:same:']] },
   },
   NOPERMIT: {
     what: 'a permit to use the cache never lapses',

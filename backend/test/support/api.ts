@@ -95,7 +95,7 @@ function checked(cache: Cache): Cache {
   };
 }
 
-function createReplica(instance: string, database: string): TestReplica {
+function createReplica(instance: string, database: string, patience: number | undefined): TestReplica {
   const metrics = createMetrics(instance);
   const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
   const url = databaseUrl(database);
@@ -103,7 +103,7 @@ function createReplica(instance: string, database: string): TestReplica {
   const db = createDatabase({ ...options, poolMax: 10, metrics });
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
-  const cache = checked(createCache({ redis, control, gate, metrics, patience: 500 }));
+  const cache = checked(createCache({ redis, control, gate, metrics, patience }));
   const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
@@ -117,7 +117,7 @@ function createReplica(instance: string, database: string): TestReplica {
 }
 
 /** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */
-export function useApi(): TestApi {
+export function useApi({ patience }: { patience?: number | undefined } = { patience: 500 }): TestApi {
   const api = {} as { -readonly [K in keyof TestApi]: TestApi[K] };
   api.namespace = async () => {
     const [open] = await api.redis.keys('c:*:open');
@@ -127,7 +127,7 @@ export function useApi(): TestApi {
   api.at = (turn) => api.replicas[turn % 2 === 0 ? 0 : 1].api;
   beforeAll(async () => {
     const database = await createTestDatabase();
-    api.replicas = [createReplica('backend-1', database), createReplica('backend-2', database)];
+    api.replicas = [createReplica('backend-1', database, patience), createReplica('backend-2', database, patience)];
     api.api = api.replicas[0].api;
     api.db = connect(databaseUrl(database, 'postgres'), 10, false);
     api.redis = createRedis(redisUrl(), 'test', logger, PATIENCE_MS);
