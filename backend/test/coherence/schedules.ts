@@ -142,6 +142,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await b.read(); // finds it closed
     await opening.arrived;
     b.steps.open = undefined;
+    await a.gate.beat(); // it announces under the epoch that is being opened
     const writing = a.write('second', { afterBegin: announced.step });
     await announced.arrived;
     await world.flush();
