@@ -108,7 +108,7 @@ export const isOutdated = (error: unknown) =>
   error instanceof DatabaseError && error.code === '23502' && error.table === 'write_outcomes';
 
 /**
- * A row as JSON has kept it, as the driver would give it: PostgreSQL writes a time there with "+00:00". (database.test.ts sees to it that
+ * A row as JSON has kept it, as the driver would give it: PostgreSQL writes a time there with "+00:00". (timestamps.test.ts sees to it that
  * columns with a time, and no others, are named like this.)
  */
 export function rowOf(kept: Record<string, unknown>): Record<string, unknown> {
