@@ -75,7 +75,7 @@ check_database() {
         sql postgres -c 'drop database tandem_reference with (force)' || return 1
     missing=$(LC_ALL=C comm -23 <(printf '%s\n' "$reference") <(printf '%s\n' "$found"))
     [ -z "$missing" ] || { printf 'The API needs what is not there:\n%s\n' "$missing"; return 1; }
-    [ "$(sql "$1" -c 'select count(*) from cache_gate')" = 1 ] || { echo 'The API needs the one row of cache_gate, which is not there.'; return 1; }
+    [ "$(sql "$1" -c 'select count(*) from write_gate')" = 1 ] || { echo 'The API needs the one row of write_gate, which is not there.'; return 1; }
     sql "$1" -c analyze # the planner knows nothing of new tables
 }
 

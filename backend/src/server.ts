@@ -39,7 +39,6 @@ const db = createDatabase({
   applicationName: instance,
   logger,
   metrics,
-  writesInTransactions: true,
 });
 const redis = config.REDIS_URL ? createRedis(config.REDIS_URL, instance, logger) : null;
 // Connections of the cache's own: its questions to PostgreSQL must not wait behind the requests'.
@@ -50,7 +49,7 @@ const control = createDatabase({
   logger,
 });
 const gate = redis && createGate({ redis, control, instance, metrics, logger });
-const cache = redis && gate ? createCache({ redis, control, gate, metrics, logger }) : noCache;
+const cache = redis && gate ? createCache({ redis, control, gate, metrics }) : noCache;
 const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
 const lifecycle: Lifecycle = { phase: 'starting' };
 const apps = createApps(deps, lifecycle, {

@@ -1,11 +1,16 @@
 /** How the cache uses Redis and PostgreSQL. That no client can catch it lying is shown by test/coherence. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { pino } from 'pino';
+import { insertItem } from '../src/features/items/items.repository.ts';
 import type { Cache } from '../src/platform/cache/cache.ts';
 import { createCache } from '../src/platform/cache/coherent-cache.ts';
+import { createGate } from '../src/platform/cache/gate.ts';
 import { createRedis, type RedisClient } from '../src/platform/cache/redis.ts';
-import type { WriteTransaction } from '../src/platform/database/write-transaction.ts';
+import { UNCACHED } from '../src/platform/database/write-outcomes.ts';
+import { oneStatement } from '../src/platform/http/route.ts';
+import { createWrite } from '../src/platform/http/write.ts';
 import { asAdmin, expectProblem, logger, useApi, warm } from './support/api.ts';
 import { sample } from './support/sample.ts';
 import { type RedisServer, startRedis, until } from './support/servers.ts';
@@ -16,10 +21,15 @@ const nextKey = () => `cache-test:${++key}`;
 const cacheOf = (replica: 0 | 1) => api.replicas[replica].deps.cache;
 const keyOf = async (kind: 'v' | 'l' | 'w', tag: string) => `${await api.namespace()}${kind}:${tag}`;
 /** A write that changes the answers of these tags. */
-const touch = (tags: readonly string[]) => async (trx: WriteTransaction) => {
-  const row = await trx.insertInto('items').values({ title: 'written' }).returning('id').executeTakeFirstOrThrow();
-  return { value: row.id, tags };
-};
+function touch(cache: Cache, tags: readonly string[]) {
+  const { deps } = api.replicas[0];
+  const work = oneStatement({
+    changed: tags,
+    statement: insertItem({ title: 'written' }),
+    answer: () => ({ status: 201 }),
+  });
+  return createWrite({ ...deps, cache })({ attempt: `attempt:${randomUUID()}` }, work);
+}
 /** Redis has answered everything that was sent on this connection, fills included. */
 const settled = (replica: 0 | 1) => api.replicas[replica].deps.redis?.ping();
 const counted = async (name: string, labels: Record<string, string>) =>
@@ -95,44 +105,45 @@ describe('when COMMIT itself fails', () => {
     expect((await api.api.get('/kv?key=commit')).body).toMatchObject({ data: { value: 'kept' }, source: 'database' });
   });
 
-  test('then one whose answer is lost is made sure of (503: nothing was written), and its marker stays until a reader has asked PostgreSQL', async () => {
+  test('then one whose answer is lost is made sure of (503: nothing was written), and its marker ends, because its name is settled', async () => {
     expectProblem(await put('cut'), 503);
     await settled(0);
-    const marker = await keyOf('w', 'kv:commit');
-    expect(await api.redis.scard(marker)).toBe(1);
-    expect(await api.redis.pttl(marker)).toBe(-1);
-    const [resolved, { headers }] = [
-      await counted('cache_marker_resolutions_total', { outcome: 'over' }),
-      await api.api.get('/kv?key=commit'),
-    ];
-    expect(headers['x-cache']).toBe('BYPASS');
+    expect(await api.redis.exists(await keyOf('w', 'kv:commit'))).toBe(0);
     expect(await warm(api.api, '/kv?key=commit')).toMatchObject({ data: { value: 'kept' } });
-    expect(await counted('cache_marker_resolutions_total', { outcome: 'over' })).toBe(resolved + 1);
-    expect(await api.redis.exists(marker)).toBe(0);
   });
 });
 
-test('The marker of a transaction that runs stays, however long; once it is over, or lost in a crash, the marker goes', async () => {
+test('The marker of a write that runs stays, however long; one of a write that died goes, and its name is settled', async () => {
   const tag = nextKey();
   const read = async () => (await cacheOf(0).read(tag, async () => 'v')).outcome;
   const marker = await keyOf('w', tag);
+  const [running, dead] = [`attempt:running-${tag}`, `attempt:dead-${tag}`];
+  const row = { request: null, outcome: '{}', epoch: UNCACHED };
   await api.db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ xid: string }>`select pg_current_xact_id()::text as xid`.execute(trx);
-    // Both left behind by writers that died; PostgreSQL will not know the second number for long.
-    await api.redis.sadd(marker, `${rows[0]?.xid}:running`, '999999999:from before a crash');
-    for (let n = 0; n < 5; n++) {
+    await trx
+      .insertInto('write_outcomes')
+      .values({ ...row, name: running })
+      .execute();
+    await api.redis.sadd(marker, running, dead);
+    await until('the dead one to be settled', async () => {
       expect(await read()).toBe('BYPASS');
-      await sleep(150);
-    }
-    expect(await api.redis.smembers(marker)).toEqual([`${rows[0]?.xid}:running`]);
+      return (await api.redis.scard(marker)) === 1;
+    });
+    expect(await api.redis.smembers(marker)).toEqual([running]);
   });
   await until('the cache to be used again', async () => (await read()) === 'HIT');
+  await expect(
+    api.db
+      .insertInto('write_outcomes')
+      .values({ ...row, name: dead })
+      .execute(),
+  ).rejects.toThrow();
 });
 
 test('More markers than Redis can return at once are resolved all the same', async () => {
   const tag = nextKey();
   const marker = await keyOf('w', tag);
-  await api.redis.sadd(marker, ...Array.from({ length: 9_000 }, (_, n) => `3:${n}`)); // long over
+  await api.redis.sadd(marker, ...Array.from({ length: 9_000 }, (_, n) => `attempt:gone-${n}`)); // their writers died
   await until('some to be resolved', async () => {
     expect((await cacheOf(0).read(tag, async () => 'v')).outcome).toBe('BYPASS');
     return (await api.redis.scard(marker)) < 9_000;
@@ -204,6 +215,7 @@ describe('on a Redis of its own', () => {
   let server: RedisServer;
   let redis: RedisClient;
   let cache: Cache;
+  let beating: ReturnType<typeof setInterval>;
   const read = async (tag = 'unfit:1') => (await cache.read(tag, async () => 'v')).outcome;
   const command = async (name: string, ...args: string[]) => {
     const admin = createRedis(server.url, 'admin', logger);
@@ -220,14 +232,26 @@ describe('on a Redis of its own', () => {
     redis = createRedis(server.url, 'test', logger, 2_000);
   });
   afterEach(async () => {
+    clearInterval(beating);
     redis.disconnect();
     await server.stop();
   });
   const startCache = async () => {
     const [{ deps }] = api.replicas;
     const silent = pino({ level: 'silent' });
-    const gate = { epoch: () => '0', mayPass: async () => false, close: async () => false };
-    cache = createCache({ redis, control: deps.control, gate, metrics: deps.metrics, logger: silent });
+    const { control, metrics } = deps;
+    // It never lets a write pass.
+    const real = createGate({
+      redis,
+      control,
+      instance: 'unfit',
+      metrics: { ...metrics, watchGate() {} },
+      logger: silent,
+    });
+    await real.beat();
+    const gate = { ...real, passable: () => undefined, close: async () => false };
+    beating = setInterval(() => void real.beat(), 500);
+    cache = createCache({ redis, control, gate, metrics });
     await cache.start();
   };
 
@@ -247,15 +271,14 @@ describe('on a Redis of its own', () => {
 
   test('A hit costs one command; a miss one, and one unawaited; a write one, however many tags, and unawaited ones, or none', async () => {
     await startCache();
-    const { db } = api.replicas[0].deps;
     // The scripts are known to Redis then, so that none is sent twice.
     await until('a hit', async () => (await read()) === 'HIT');
-    await cache.write(db, touch(['unfit:1']));
+    await touch(cache, ['unfit:1']);
     expect(await commandsDuring(() => read('unfit:2'))).toEqual({ scripts: 2, srem: 0 });
     expect(await commandsDuring(() => read('unfit:2'))).toEqual({ scripts: 1, srem: 0 });
     const tags = ['unfit:1', 'unfit:2', 'unfit:3'];
-    expect(await commandsDuring(() => cache.write(db, touch(tags)))).toEqual({ scripts: 1, srem: 3 });
-    expect(await commandsDuring(() => cache.write(db, touch([])))).toEqual({ scripts: 0, srem: 0 });
+    expect(await commandsDuring(() => touch(cache, tags))).toEqual({ scripts: 1, srem: 3 });
+    expect(await commandsDuring(() => touch(cache, []))).toEqual({ scripts: 0, srem: 0 });
   });
 
   test('that may evict markers, nothing is cached, until that is mended', async () => {
@@ -287,7 +310,7 @@ describe('on a Redis of its own', () => {
     expect(await read('full:1')).toBe('HIT');
     expect([await read('full:2'), await read('full:3')]).toEqual(['BYPASS', 'BYPASS']);
     expect(await counted('cache_errors_total', { operation: 'read' })).toBe(errors + 2);
-    await cache.write(api.replicas[0].deps.db, touch(['full:1']));
+    await touch(cache, ['full:1']);
     expect(await read('full:1')).toBe('BYPASS');
     await set('maxmemory', '0');
     await until('a hit', async () => (await read('full:1')) === 'HIT');
@@ -298,7 +321,7 @@ describe('on a Redis of its own', () => {
     await until('a hit', async () => (await read()) === 'HIT');
     server.signal('SIGKILL');
     await server.exited;
-    const write = () => cache.write(api.replicas[0].deps.db, touch(['unfit:1']));
+    const write = () => touch(cache, ['unfit:1']);
     const count = () => api.db.selectFrom('items').select('id').execute();
     const before = await count();
     await expect(write()).rejects.toMatchObject({ status: 503 });

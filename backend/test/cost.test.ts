@@ -60,12 +60,26 @@ test('A read of what is not cached is one packet to PostgreSQL', async () => {
   expect(await packetsOf(() => client().get(`/items/${body.id}`), 200)).toBe('postgres 1, redis 0');
 });
 
-test('A write of what is not cached is two packets to PostgreSQL: its own, and its outcome with COMMIT', async () => {
-  expect(await packetsOf(() => client().post('/items').send({ title: 'cost' }), 201)).toBe('postgres 2, redis 0');
+test('A write of what is not cached is one packet to PostgreSQL: the row and its outcome', async () => {
+  expect(await packetsOf(() => client().post('/items').send({ title: 'cost' }), 201)).toBe('postgres 1, redis 0');
 });
 
-test('A write of what is cached is two packets to Redis more: its announcement, and its end', async () => {
-  expect(await packetsOf(() => client().post('/tasks').send({ title: 'cost' }), 201)).toBe('postgres 2, redis 2');
+test('A write of what is cached, made or changed, is two packets to Redis more: its announcement, and its end', async () => {
+  expect(await packetsOf(() => client().post('/tasks').send({ title: 'cost' }), 201)).toBe('postgres 1, redis 2');
+  await warm(client(), '/tasks/1');
+  expect(await packetsOf(() => client().put('/tasks/1').send({ title: 'cost' }), 200)).toBe('postgres 1, redis 2');
+});
+
+test('A write of several statements sends the last of them with COMMIT: BEGIN, three of its own, outcome and COMMIT', async () => {
+  const customer = { name: 'n', email: 'n@example.com', address: 'a', city: 'c', postal_code: '1', country: 'BR' };
+  const carts: string[] = [];
+  for (let n = 0; n < 10; n++) {
+    const { id } = (await client().post('/carts')).body;
+    await client().post(`/carts/${id}/items`).send({ product_id: 1, quantity: 1 });
+    carts.push(id);
+  }
+  const checkOut = () => client().post(`/carts/${carts.pop()}/checkout`).send(customer);
+  expect(await packetsOf(checkOut, 200)).toBe('postgres 5, redis 0');
 });
 
 test('Reads of one turn of the event loop share a packet to Redis', async () => {

@@ -1,7 +1,10 @@
 /** Each write happens at most once, however often it is sent, and through whichever replica (docs/writes.md). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { deleteOldOutcomes } from '../src/platform/database/write-outcomes.ts';
+import { insertItem } from '../src/features/items/items.repository.ts';
+import { deleteOldOutcomes, UNCACHED } from '../src/platform/database/write-outcomes.ts';
+import { oneStatement } from '../src/platform/http/route.ts';
+import { createWrite } from '../src/platform/http/write.ts';
 import { expectProblem, useApi } from './support/api.ts';
 import { sample } from './support/sample.ts';
 
@@ -116,7 +119,7 @@ describe('with an Idempotency-Key', () => {
     const key = { 'Idempotency-Key': title };
     let waiting: Promise<{ status: number }> | undefined;
     await api.db.transaction().execute(async (trx) => {
-      const row = { name: `client:${title}`, request: null, outcome: '{}' };
+      const row = { name: `client:${title}`, request: null, outcome: '{}', epoch: UNCACHED };
       await trx.insertInto('write_outcomes').values(row).execute();
       const refused = await post(0, '/items', { title }, key);
       expectProblem(refused, 409);
@@ -186,24 +189,22 @@ test('Without Nginx every request is another, whatever a client calls it', async
   }
 });
 
-describe('when the answer to COMMIT is lost', () => {
+describe('when the answer to the statement is lost', () => {
   test('and it had happened, then the client is told so', async () => {
     // The database commits, and then the connection breaks, as when the network does.
     const title = newKey();
     const { deps } = api.replicas[0];
-    const { cache } = deps;
-    const broken = Object.assign(Object.create(cache), {
-      write: async (...args: Parameters<typeof cache.write>) => {
-        await cache.write(...args);
-        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
-      },
-    });
-    const { createWrite } = await import('../src/platform/http/write.ts');
-    const names = { attempt: { name: `attempt:${title}`, request: null } };
-    const answer = await createWrite({ ...deps, cache: broken })(names, async (trx) => {
-      await trx.insertInto('items').values({ title }).execute();
-      return { status: 201, body: { title }, changed: [] };
-    });
+    const insert = insertItem({ title });
+    const answer = await createWrite(deps)(
+      { attempt: `attempt:${title}` },
+      oneStatement({
+        async statement(db, keeping) {
+          await insert(db, keeping);
+          throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+        },
+        answer: (row: { title: string }) => ({ status: 201, body: { title: row.title } }),
+      }),
+    );
     expect(answer).toMatchObject({ status: 201, body: { title }, headers: { 'Idempotent-Replayed': 'true' } });
     expect(await itemsWith(title)).toBe(1);
   });
@@ -211,8 +212,8 @@ describe('when the answer to COMMIT is lost', () => {
 
 test('What was kept for a day goes, a batch at a time, and nothing younger', async () => {
   await sql`
-    insert into write_outcomes (name, outcome, created_at)
-    select 'attempt:old-' || n, '{}', now() - interval '24 hours 1 second' from generate_series(1, 1500) n`.execute(
+    insert into write_outcomes (name, outcome, epoch, created_at)
+    select 'attempt:old-' || n, '{}', ${UNCACHED}::uuid, now() - interval '24 hours 1 second' from generate_series(1, 1500) n`.execute(
     api.db,
   );
   const young = await api.db.selectFrom('write_outcomes').select('name').where('name', 'not like', '%old-%').execute();

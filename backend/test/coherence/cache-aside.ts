@@ -5,7 +5,7 @@
 
 import type { Cache } from '../../src/platform/cache/cache.ts';
 import type { CacheDeps } from '../../src/platform/cache/coherent-cache.ts';
-import type { WriteTransaction } from '../../src/platform/database/write-transaction.ts';
+import { UNCACHED } from '../../src/platform/database/write-outcomes.ts';
 
 export function createCache({ redis, metrics }: CacheDeps): Cache {
   const keyOf = (tag: string) => `c:v:${tag}`;
@@ -21,9 +21,13 @@ export function createCache({ redis, metrics }: CacheDeps): Cache {
         .catch(() => {});
       return { value, outcome: 'MISS' };
     },
-    async write(db, work) {
-      const { value, tags } = await db.transaction().execute((trx) => work(trx as WriteTransaction));
-      if (tags.length > 0) await redis.del(tags.map(keyOf)).catch(() => {});
+    async write(_name, attempt, settle) {
+      let changed: readonly string[] = [];
+      const value = await attempt(async (tags) => {
+        changed = tags;
+        return { epoch: UNCACHED };
+      }).catch(settle);
+      if (changed.length > 0) await redis.del(changed.map(keyOf)).catch(() => {});
       return value;
     },
     async clear() {

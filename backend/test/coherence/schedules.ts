@@ -37,7 +37,7 @@ async function ready<N extends string[]>(world: World, ...names: N): Promise<{ [
 async function closedLongAgo(world: World) {
   const [reaches] = await ready(world, 'c');
   const cut = await world.replica('cut', false);
-  await sql`update cache_gate set open = false`.execute(world.admin);
+  await sql`update write_gate set open = false`.execute(world.admin);
   await Promise.all([cut.gate.beat(), reaches.gate.beat()]);
   world.skip(4_000);
   return { reaches, cut };
@@ -92,7 +92,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await b.read();
   },
 
-  async 'a reader comes between the announcement and COMMIT, for longer than any timer waits'(world) {
+  async 'a reader comes between the announcement and the statement, for longer than any timer waits'(world) {
     const [a, b] = await ready(world, 'a', 'b');
     const announced = stop();
     const writing = a.write('second', { afterBegin: announced.step });
@@ -121,7 +121,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await c.read();
   },
 
-  async 'Redis loses its memory between the announcement and COMMIT'(world) {
+  async 'Redis loses its memory between the announcement and the statement'(world) {
     const [a, b] = await ready(world, 'a', 'b');
     const announced = stop();
     const writing = a.write('second', { afterBegin: announced.step });
@@ -142,6 +142,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await b.read(); // finds it closed
     await opening.arrived;
     b.steps.open = undefined;
+    await a.gate.beat(); // it announces under the epoch that is being opened
     const writing = a.write('second', { afterBegin: announced.step });
     await announced.arrived;
     await world.flush();
@@ -153,17 +154,68 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await b.read();
   },
 
-  async 'Redis loses its memory, and opens, before a write has its number'(world) {
+  async 'Redis loses its memory, and opens, while a write is announced'(world) {
     const [a, b] = await ready(world, 'a', 'b');
-    const begun = stop();
-    const writing = a.write('second', { beforeTransaction: begun.step });
-    await begun.arrived;
+    const announced = stop();
+    const writing = a.write('second', { afterBegin: announced.step });
+    await announced.arrived;
     await settled(a);
     await world.flush();
     await world.warm(b);
-    begun.go();
+    announced.go();
     await writing;
     await b.read();
+  },
+
+  async 'Redis loses its memory while a statement runs'(world) {
+    const [a, b] = await ready(world, 'a', 'b');
+    await withSlowCommits(world, async () => {
+      const writing = a.write('second');
+      await sleep(300);
+      await world.flush();
+      await keepReading(b, 100, a);
+      await writing;
+      await b.read();
+    });
+  },
+
+  async 'two open the cache at once'(world) {
+    const [a, b] = await ready(world, 'a', 'b');
+    const opening = stop();
+    await world.flush();
+    a.steps.open = opening.step;
+    await a.read(); // finds it closed
+    await opening.arrived;
+    a.steps.open = undefined;
+    await b.gate.beat();
+    for (let n = 0; n < 8; n++) {
+      await b.read();
+      await sleep(50);
+    }
+    opening.go();
+    await sleep(50);
+    for (let n = 0; n < 3; n++) {
+      await a.read();
+      await settled(a);
+    }
+    await b.write('second');
+    await a.read();
+  },
+
+  async 'a writer is told that nothing happened while an attempt of the same write hangs elsewhere'(world) {
+    const [a] = await ready(world, 'a');
+    const cut = await world.replica('cut', false);
+    await a.gate.beat();
+    const announced = stop();
+    const name = 'attempt:twice';
+    const hanging = a.write('second', { name, again: true, afterBegin: announced.step });
+    await announced.arrived;
+    await cut.gate.beat();
+    await cut.write('second', { name });
+    announced.go();
+    await hanging;
+    await cut.read();
+    await a.read();
   },
 
   async 'a reader asks while an older load of its own replica runs'(world) {
@@ -253,17 +305,17 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     const cut = await world.replica('cut', false);
     await world.warm(a);
     await world.forgetPeers();
-    await sql`update cache_gate set open = false`.execute(world.admin);
+    await sql`update write_gate set open = false`.execute(world.admin);
     await cut.gate.beat();
     await c.gate.beat();
     await world.whileTimePasses(c.write('second'));
     await a.read();
   },
 
-  async 'the gate is opened again before a write that it would let pass has its number'(world) {
+  async 'the gate is opened again before a write that it would let pass is sent'(world) {
     const { reaches: c, cut } = await closedLongAgo(world);
     const begun = stop();
-    const writing = cut.write('second', { beforeTransaction: begun.step });
+    const writing = cut.write('second', { afterPass: begun.step });
     await begun.arrived;
     await c.gate.beat();
     await world.warm(c);
@@ -274,14 +326,14 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
 
   async 'the gate is opened again while a write that it let pass has not committed'(world) {
     const { reaches: c, cut } = await closedLongAgo(world);
-    const passed = stop();
-    const writing = cut.write('second', { afterPass: passed.step });
-    await passed.arrived;
-    await c.gate.beat();
-    await keepReading(c, 100);
-    passed.go();
-    await writing;
-    await c.read();
+    await withSlowCommits(world, async () => {
+      const writing = cut.write('second');
+      await sleep(300);
+      await c.gate.beat();
+      await keepReading(c, 100);
+      await writing;
+      await c.read();
+    });
   },
 };
 

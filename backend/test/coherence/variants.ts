@@ -18,9 +18,8 @@ const CACHE = 'coherent-cache.ts';
 const DROP = "redis.call('UNLINK', KEYS[i], KEYS[i + 1])";
 const MARK = "redis.call('SADD', KEYS[i + 2], ARGV[1])";
 const CLOSED = "if redis.call('EXISTS', KEYS[4]) == 0 then return {'CLOSED'} end";
-const ANNOUNCE = 'if (change.tags.length > 0 && !(await announce(change.tags, await xidOf(trx)))) {';
-const COMMIT = 'const result = await commit(db, async (trx) => {';
-const WAIT = 'while (!(await everyEarlierIsOver(xid)))';
+const WRITE = '../http/write.ts';
+const OUTCOMES = '../database/write-outcomes.ts';
 
 /** Names as in the model (-DM_…) of which this protocol is the implementation, where the model has them. */
 export const variants: Readonly<Record<string, Variant>> = {
@@ -33,15 +32,6 @@ export const variants: Readonly<Record<string, Variant>> = {
     changes: { 'scripts.ts': [[DROP, "redis.call('UNLINK', KEYS[i])"]] },
   },
   NOMARK: { what: 'an announcement leaves no marker (no SADD)', changes: { 'scripts.ts': [[MARK, '']] } },
-  NOBEGIN: {
-    what: 'leases only: entries are dropped after COMMIT',
-    changes: {
-      [CACHE]: [
-        [ANNOUNCE, 'if (false as boolean) {'],
-        ['if (marker) end(marker);', "await announce(result.tags, '3');\n      if (marker) end(marker);"],
-      ],
-    },
-  },
   NOPENDING: {
     what: 'readers ignore markers',
     changes: { 'scripts.ts': [['if #pending > 0 then', 'if false then']] },
@@ -54,53 +44,71 @@ export const variants: Readonly<Record<string, Variant>> = {
     what: 'a new memory is used at once (`open` is taken to be always set)',
     changes: { 'scripts.ts': [[CLOSED, '']] },
   },
-  XMAX: {
-    what: 'a memory is opened without waiting for the transactions that run',
-    changes: { 'open.ts': [[WAIT, 'while (false as boolean)']] },
-  },
-  SNAPSHOT: {
-    what: 'pg_snapshot_xmax is taken for "all numbers handed out so far"',
-    changes: {
-      'open.ts': [
-        ['select pg_current_xact_id()::text as xid', 'select pg_snapshot_xmax(pg_current_snapshot())::text as xid'],
-      ],
-    },
-  },
-  NONONCE: {
-    what: 'a memory is opened by an attempt that began in another',
-    changes: { 'scripts.ts': [["if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end", '']] },
-  },
   EARLYEND: {
     what: 'a marker expires, after 100 ms',
     changes: { 'scripts.ts': [[MARK, `${MARK} redis.call('PEXPIRE', KEYS[i + 2], 100)`]] },
   },
+  NOGUARD: {
+    what: 'a statement does not look at the gate',
+    changes: { [OUTCOMES]: [['open === undefined\n', 'epoch !== undefined\n']] },
+  },
+  NOLOCK: {
+    what: 'a memory is opened without waiting for the statements that run',
+    changes: { 'open.ts': [['while (left.size > 0)', 'while (false as boolean)']] },
+  },
+  LATE: {
+    what: 'a write is announced after it has happened',
+    changes: {
+      [WRITE]: [
+        ['const guard = await announce(work.changed ?? []);', 'const guard = { epoch: UNCACHED };'],
+        ['if (row !== undefined) {', 'if (row !== undefined) {\n      await announce(work.changed ?? []);'],
+      ],
+    },
+  },
   ENDFIRST: {
-    what: 'END is sent before COMMIT',
+    what: 'a marker ends as soon as it is there',
     changes: {
-      [CACHE]: [
-        [
-          '() => true,\n        () => false,\n      );\n    }',
-          '() => (end(marker as Marker), true),\n        () => false,\n      );\n    }',
-        ],
+      [CACHE]: [['if (reply !== undefined) return', 'end({ ns, tags, name });\n      if (reply !== undefined) return']],
+    },
+  },
+  NOSETTLE: {
+    what: 'a marker is taken away before its name is settled',
+    changes: { 'markers.ts': [['await settleName(control, name);', '']] },
+  },
+  NOREFUSE: {
+    what: '503 is answered without settling the name',
+    changes: {
+      [WRITE]: [['else await insertOutcome(control,', 'else if (false as boolean) await insertOutcome(control,']],
+    },
+  },
+  NONONCE: {
+    what: 'a memory is opened by an attempt that began in another',
+    changes: { 'scripts.ts': [["if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end", '']] },
+  },
+  NOTAKE: {
+    what: 'an opening begins while another of the same epoch may still end',
+    changes: { 'scripts.ts': [["if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end", '']] },
+  },
+  NORUNID: {
+    what: 'names of keys do not tell one Redis process from another',
+    changes: { 'gate.ts': [['`c:$' + '{runId()}:', '`c:same:']] },
+  },
+  NOPERMIT: {
+    what: 'a permit to use the cache never lapses',
+    changes: { 'gate.ts': [['now() < permit.until ? namespaceOf', 'permit.epoch ? namespaceOf']] },
+  },
+  NOWAIT: {
+    what: 'a write passes as soon as the gate is closed',
+    changes: {
+      'gate.ts': [
+        ['isOver(closed.epoch) ? closed.epoch', 'closed.epoch ? closed.epoch'],
+        ['while (!open && !isOver(epoch)) {', 'while (false as boolean) {'],
       ],
     },
   },
-  TIMER: {
-    what: 'a marker that was met for 250 ms is taken to be over, without asking PostgreSQL',
-    changes: { 'markers.ts': [["rows[0]?.status !== 'in progress'", 'rows.length === 1']] },
-  },
-  UNKNOWN: {
-    what: 'a COMMIT whose answer was lost ends its marker',
-    changes: { [CACHE]: [["if (marker && classifyDatabaseError(error) !== 'unknown-outcome')", 'if (marker)']] },
-  },
-  XIDLATE: {
-    what: 'a write announces itself before PostgreSQL knows it as running',
-    changes: {
-      [CACHE]: [
-        [COMMIT, `await announce(['kv:x'], '3');\n      ${COMMIT}`],
-        [ANNOUNCE, 'if (false as boolean) {'],
-      ],
-    },
+  REOPENSOON: {
+    what: 'the gate is opened again while permits of its last epoch may be in use',
+    changes: { 'gate.ts': [['!state.old && isOver(state.epoch)', '!state.old']] },
   },
   JOIN: {
     what: 'a reader joins a load that runs already',
@@ -113,44 +121,10 @@ export const variants: Readonly<Record<string, Variant>> = {
       ],
     },
   },
-  NORUNID: {
-    what: 'names of keys do not tell one Redis process from another',
-    changes: { [CACHE]: [['[runId(), gate.epoch()]', "[runId() && 'same', gate.epoch()]"]] },
-  },
-  NOPERMIT: {
-    what: 'a permit to use the cache never lapses',
-    changes: {
-      'gate.ts': [
-        ['epoch: () => (now() < permit.until ? permit.epoch : undefined)', 'epoch: () => permit.epoch || undefined'],
-      ],
-    },
-  },
   LATEPERMIT: {
     what: 'a permit counts from the answer, not from before the question',
     changes: {
       'gate.ts': [['learn(state, asked);\n      if (!state.open', 'learn(state, now());\n      if (!state.open']],
-    },
-  },
-  NOWAIT: {
-    what: 'a write passes as soon as the gate is closed',
-    changes: {
-      'gate.ts': [
-        ['return !open && isOver(epoch);', 'return !open;'],
-        ['while (!open && !isOver(epoch)) {', 'while (false as boolean) {'],
-      ],
-    },
-  },
-  REOPENSOON: {
-    what: 'the gate is opened again while permits of its last epoch may be in use',
-    changes: { 'gate.ts': [['if (!state.open && reached && isOver(state.epoch))', 'if (!state.open && reached)']] },
-  },
-  GATEXIDLATE: {
-    what: 'a write asks the gate before PostgreSQL knows it as running',
-    changes: {
-      [CACHE]: [
-        [COMMIT, `const early = await gate.mayPass(db as never);\n      ${COMMIT}`],
-        ['if (!(await gate.mayPass(trx)))', 'if (!early)'],
-      ],
     },
   },
   'cache-aside': {

@@ -1,14 +1,16 @@
 /** A small world for schedules: replicas in this process, on a PostgreSQL and a Redis of their own, stopped wherever it matters. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
-import { type KyselyPlugin, sql, type Transaction } from 'kysely';
+import { type KyselyPlugin, sql } from 'kysely';
 import { pino } from 'pino';
 import type * as CacheModule from '../../src/platform/cache/coherent-cache.ts';
 import type * as GateModule from '../../src/platform/cache/gate.ts';
 import type * as RedisModule from '../../src/platform/cache/redis.ts';
 import type * as DatabaseModule from '../../src/platform/database/client.ts';
-import type { Database } from '../../src/platform/database/schema.ts';
+import type * as OutcomesModule from '../../src/platform/database/write-outcomes.ts';
+import type * as WriteModule from '../../src/platform/http/write.ts';
 import type * as MetricsModule from '../../src/platform/metrics/metrics.ts';
 import { connect } from '../support/api.ts';
 import { startForwarder } from '../support/forwarder.ts';
@@ -18,21 +20,25 @@ import { findViolation, type Operation, type Violation } from './checker.ts';
 
 const logger = pino({ level: 'silent' });
 const TAG = 'kv:x';
+/** How long a reader leaves a marker alone here. */
+const PATIENCE_MS = 250;
 
 /** What a schedule does when a step of the protocol is reached. */
 type Step = () => Promise<unknown>;
 
 /** Steps of one write. */
 export interface WriteSteps {
-  /** The transaction has no number yet. */
-  readonly beforeTransaction?: Step;
   readonly beforeBegin?: Step;
-  /** Announced; COMMIT comes next. */
+  /** Announced; the statement comes next. */
   readonly afterBegin?: Step;
-  /** Let through by the gate; COMMIT comes next. */
+  /** Let through by the gate; the statement comes next. */
   readonly afterPass?: Step;
   /** A row of another key with the same tag, which is not part of the history. */
   readonly elsewhere?: boolean;
+  /** Absent: one of its own. */
+  readonly name?: string;
+  /** Another attempt of a write that is in the history already. */
+  readonly again?: boolean;
 }
 
 export type World = Awaited<ReturnType<typeof createWorld>>;
@@ -45,7 +51,13 @@ export async function createWorld(source: string) {
   const { createGate } = await load<typeof GateModule>('cache/gate.ts');
   const { createRedis } = await load<typeof RedisModule>('cache/redis.ts');
   const { createDatabase } = await load<typeof DatabaseModule>('database/client.ts');
+  const { preparedWrite } = await load<typeof OutcomesModule>('database/write-outcomes.ts');
+  const { createWrite } = await load<typeof WriteModule>('http/write.ts');
   const { createMetrics } = await load<typeof MetricsModule>('metrics/metrics.ts');
+
+  const update = preparedWrite((db, { key, value }: { key: string; value: string }) =>
+    db.updateTable('kv').set({ value }).where('key', '=', key).returning('key'),
+  );
 
   const [postgres, server] = await Promise.all([startPostgres(), startRedis()]);
   runMigrations(postgres);
@@ -81,15 +93,8 @@ export async function createWorld(source: string) {
     const connections = createDatabase({ url, poolMax: 4, applicationName: name, logger });
     const control = connections.withPlugin(slow);
     const real = createGate({ redis, control, instance: name, metrics, logger, now: () => now() + skipped });
-    const gate: CacheModule.Gate = {
-      ...real,
-      async mayPass(trx) {
-        const passes = await real.mayPass(trx);
-        if (passes) await steps.write?.afterPass?.();
-        return passes;
-      },
-    };
-    const cache = createCache({ redis, control, gate, metrics, logger });
+    const cache = createCache({ redis, control, gate: real, metrics, patience: PATIENCE_MS });
+    const send = createWrite({ db, control, cache, redis, metrics, logger, instance: name });
     // The code calls its scripts on the client, so a schedule can come between.
     type Command = (...args: unknown[]) => Promise<unknown>;
     const scripts = redis as unknown as Record<'cacheBegin' | 'cacheOpen', Command | undefined>;
@@ -124,36 +129,27 @@ export async function createWorld(source: string) {
       return { value, outcome };
     }
 
-    /** The database, of which a transaction begins only after `step`: with BEGIN it has its number. */
-    const pausing = (step?: Step): typeof db => {
-      const transaction = () => ({
-        setIsolationLevel: (level: 'read committed') => ({
-          async execute<T>(work: (trx: Transaction<Database>) => Promise<T>) {
-            await step?.();
-            return db.transaction().setIsolationLevel(level).execute(work);
-          },
-        }),
-      });
-      return step ? (Object.assign(Object.create(db), { transaction }) as typeof db) : db;
-    };
-
     /** Writes the register; how it ended is in the history. */
     async function write(value: string, plan: WriteSteps = {}): Promise<void> {
       const invoke = now();
       const entry = { kind: 'write', value, invoke, by: name } as const;
       const put = (end: Partial<Operation>) => {
-        if (!plan.elsewhere) history.push({ ...entry, return: Number.POSITIVE_INFINITY, ...end });
+        if (!plan.elsewhere && !plan.again) history.push({ ...entry, return: Number.POSITIVE_INFINITY, ...end });
       };
       steps.write = plan;
       try {
-        await cache.write(pausing(plan.beforeTransaction), async (trx) => {
-          await trx
-            .updateTable('kv')
-            .set({ value })
-            .where('key', '=', plan.elsewhere ? 'y' : 'x')
-            .execute();
-          return { value: undefined, tags: [TAG] };
-        });
+        const statement = update({ value, key: plan.elsewhere ? 'y' : 'x' });
+        await send(
+          { attempt: plan.name ?? `attempt:${randomUUID()}` },
+          {
+            changed: [TAG],
+            async statement(on, keeping) {
+              if (keeping.open === false) await plan.afterPass?.();
+              return statement(on, keeping);
+            },
+            answer: () => ({ status: 200 }),
+          },
+        );
         put({ return: now() });
       } catch (error) {
         const refused = (error as { status?: number }).status === 503;
@@ -215,7 +211,7 @@ export async function createWorld(source: string) {
     async judge(schedule: () => Promise<unknown>): Promise<Violation | undefined> {
       await redisAdmin.flushall();
       await sql`truncate kv, cache_peer`.execute(admin);
-      await sql`update cache_gate set open = true, epoch = gen_random_uuid()`.execute(admin);
+      await sql`update write_gate set open = true, epoch = gen_random_uuid()`.execute(admin);
       await admin
         .insertInto('kv')
         .values([

@@ -95,15 +95,15 @@ function checked(cache: Cache): Cache {
   };
 }
 
-function createReplica(instance: string, database: string): TestReplica {
+function createReplica(instance: string, database: string, patience: number | undefined): TestReplica {
   const metrics = createMetrics(instance);
   const redis = createRedis(redisUrl(), instance, logger, PATIENCE_MS);
   const url = databaseUrl(database);
   const options = { url, applicationName: instance, logger, connectionTimeout: PATIENCE_MS };
-  const db = createDatabase({ ...options, poolMax: 10, metrics, writesInTransactions: true });
+  const db = createDatabase({ ...options, poolMax: 10, metrics });
   const control = createDatabase({ ...options, poolMax: 2 });
   const gate = createGate({ redis, control, instance, metrics, logger });
-  const cache = checked(createCache({ redis, control, gate, metrics, logger }));
+  const cache = checked(createCache({ redis, control, gate, metrics, patience }));
   const deps: Deps = { db, control, cache, redis, metrics, logger, instance };
   const lifecycle: Lifecycle = { phase: 'serving' };
   const apps = createApps(deps, lifecycle, { adminToken: ADMIN_TOKEN, checkReplies: true });
@@ -117,7 +117,7 @@ function createReplica(instance: string, database: string): TestReplica {
 }
 
 /** Gives the tests of a file two replicas on an empty database and an empty cache. Its fields are there once tests run. */
-export function useApi(): TestApi {
+export function useApi({ patience }: { patience?: number | undefined } = { patience: 500 }): TestApi {
   const api = {} as { -readonly [K in keyof TestApi]: TestApi[K] };
   api.namespace = async () => {
     const [open] = await api.redis.keys('c:*:open');
@@ -127,7 +127,7 @@ export function useApi(): TestApi {
   api.at = (turn) => api.replicas[turn % 2 === 0 ? 0 : 1].api;
   beforeAll(async () => {
     const database = await createTestDatabase();
-    api.replicas = [createReplica('backend-1', database), createReplica('backend-2', database)];
+    api.replicas = [createReplica('backend-1', database, patience), createReplica('backend-2', database, patience)];
     api.api = api.replicas[0].api;
     api.db = connect(databaseUrl(database, 'postgres'), 10, false);
     api.redis = createRedis(redisUrl(), 'test', logger, PATIENCE_MS);
@@ -137,6 +137,7 @@ export function useApi(): TestApi {
     for (const { gate } of api.replicas) await gate.start();
     // Every write in the whole PostgreSQL that is running now must end first: another test file fills a large table meanwhile.
     while ((await api.redis.keys('c:*:open')).length === 0) await api.replicas[0].deps.cache.start();
+    for (const { gate } of api.replicas) await gate.beat();
   });
   afterAll(async () => {
     for (const { deps, gate } of api.replicas) {

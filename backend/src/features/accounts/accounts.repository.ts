@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
-import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { NewTransaction, NewUser, TransactionQuery, UserChanges, UserQuery } from './accounts.schemas.ts';
 
 const USER = ['id', 'nome', 'email', 'limite', 'saldo', 'created_at'] as const;
@@ -24,32 +24,38 @@ export function listUsers(db: Kysely<Database>, { limit, cursor }: UserQuery) {
 const userById = prepared((db, { id }: { id: number }) =>
   db.selectFrom('users').select(USER_WITH_VERSION).where('id', '=', id),
 );
-const newUser = prepared((db, user: NewUser) => db.insertInto('users').values(user).returning(USER_WITH_VERSION));
-
 export const findUser = (db: Kysely<Database>, id: number) => userById.executeTakeFirst(db, { id });
-export const insertUser = (trx: WriteTransaction, user: NewUser) => newUser.executeTakeFirstOrThrow(trx, user);
+export const insertUser = preparedWrite((db, user: NewUser) =>
+  db.insertInto('users').values(user).returning(USER_WITH_VERSION),
+);
 
-/** @returns undefined when there is no such user in a version that the precondition allows, or the new limit does not cover the balance */
-export function updateUser(trx: WriteTransaction, id: number, changes: UserChanges, precondition: Precondition) {
-  let query = trx
+interface Versions {
+  readonly id: number;
+  readonly versions: readonly string[] | undefined;
+}
+
+const update = preparedWrite((db, { id, versions, ...changes }: UserChanges & Versions) => {
+  const query = db
     .updateTable('users')
     .set({ ...changes, version: nextVersion })
     .where('id', '=', id)
-    .where(versionMatches(precondition))
+    .where(versionIs(versions))
     .returning(USER_WITH_VERSION);
-  if (changes.limite !== undefined) query = query.where('saldo', '>=', -changes.limite);
-  return query.executeTakeFirst();
-}
+  if (changes.limite === undefined) return query;
+  return query.where(sql<boolean>`saldo >= -(${changes.limite}::bigint)`);
+});
 
-/** @returns whether a row was deleted */
-export async function deleteUser(trx: WriteTransaction, id: number, precondition: Precondition): Promise<boolean> {
-  const { numDeletedRows } = await trx
-    .deleteFrom('users')
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
-}
+/** Changes no row when there is no such user in a version that the precondition allows, or the new limit does not cover the balance. */
+export const updateUser = (id: number, changes: UserChanges, precondition: Precondition) =>
+  update({ ...changes, id, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { id, versions }: Versions) =>
+  db.deleteFrom('users').where('id', '=', id).where(versionIs(versions)).returning('id'),
+);
+
+/** Changes no row when there is no such user in a version that the precondition allows. */
+export const deleteUser = (id: number, precondition: Precondition) =>
+  remove({ id, versions: versionsOf(precondition) });
 
 export function listTransactions(db: Kysely<Database>, { user_id, limit, cursor }: TransactionQuery) {
   let query = db
@@ -68,9 +74,9 @@ const transactionById = prepared((db, { id }: { id: number }) =>
 
 export const findTransaction = (db: Kysely<Database>, id: number) => transactionById.executeTakeFirst(db, { id });
 
-const newTransaction = prepared(
-  (trx, { user_id, valor, tipo, descricao, change }: NewTransaction & { change: number }) =>
-    trx
+const newTransaction = preparedWrite(
+  (db, { user_id, valor, tipo, descricao, change }: NewTransaction & { change: number }) =>
+    db
       .with('account', (cte) =>
         cte
           .updateTable('users')
@@ -101,11 +107,11 @@ const newTransaction = prepared(
 /**
  * Moves money: the balance and the transaction that explains it change in one statement, or neither does. The condition is
  * looked at with the user's row locked, so no debits that run side by side can pass the limit together.
- * @returns undefined when there is no such user, or the balance would leave its bounds
+ * Changes no row when there is no such user, or the balance would leave its bounds.
  */
-export function insertTransaction(trx: WriteTransaction, transaction: NewTransaction) {
+export function insertTransaction(transaction: NewTransaction) {
   const change = transaction.tipo === 'c' ? transaction.valor : -transaction.valor;
-  return newTransaction.executeTakeFirst(trx, { ...transaction, change });
+  return newTransaction({ ...transaction, change });
 }
 
 const statement = prepared((db, { userId }: { userId: number }) =>

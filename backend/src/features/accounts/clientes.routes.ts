@@ -1,9 +1,9 @@
 import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
-import { route, routes } from '../../platform/http/route.ts';
-import { findStatement } from './accounts.repository.ts';
+import { oneStatement, route, routes } from '../../platform/http/route.ts';
+import { findStatement, insertTransaction } from './accounts.repository.ts';
 import { extratoReply, idParams, newTransacao, transacaoReply } from './accounts.schemas.ts';
-import { transact } from './accounts.service.ts';
+import { notMoved } from './accounts.service.ts';
 
 const missing = { 404: 'There is no user with this id' };
 
@@ -18,9 +18,13 @@ export const clientesRoutes = (deps: Deps) =>
       input: { params: idParams, body: newTransacao },
       replies: { 200: { description: 'Limit and balance after the transaction', schema: transacaoReply } },
       problems: missing,
-      async write({ params, body }, trx) {
-        const { limite, saldo } = await transact(trx, { user_id: params.id, ...body });
-        return { status: 200, body: { limite, saldo }, changed: [] };
+      write({ params, body }) {
+        const transaction = { user_id: params.id, ...body };
+        return oneStatement({
+          statement: insertTransaction(transaction),
+          answer: ({ limite, saldo }) => ({ status: 200, body: { limite, saldo } }),
+          absent: (db) => notMoved(db, transaction),
+        });
       },
     }),
     route({

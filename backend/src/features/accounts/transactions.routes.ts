@@ -2,10 +2,10 @@ import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { page } from '../../platform/http/paging.ts';
-import { route, routes } from '../../platform/http/route.ts';
-import { findTransaction, listTransactions } from './accounts.repository.ts';
+import { oneStatement, route, routes } from '../../platform/http/route.ts';
+import { findTransaction, insertTransaction, listTransactions } from './accounts.repository.ts';
 import { idParams, newTransaction, transaction, transactionQuery, transactionReply } from './accounts.schemas.ts';
-import { transact } from './accounts.service.ts';
+import { notMoved } from './accounts.service.ts';
 
 export const transactionsRoutes = (deps: Deps) =>
   routes('Transactions', [
@@ -27,16 +27,17 @@ export const transactionsRoutes = (deps: Deps) =>
       input: { body: newTransaction },
       replies: { 201: { description: 'The transaction, and the balance after it', schema: transactionReply } },
       problems: { 404: 'There is no such user' },
-      async write({ body }, trx) {
-        const written = await transact(trx, body);
-        return {
-          status: 201,
-          body: written,
-          version: written.id,
-          headers: { Location: `/transactions/${written.id}` },
-          changed: [],
-        };
-      },
+      write: ({ body }) =>
+        oneStatement({
+          statement: insertTransaction(body),
+          answer: (written) => ({
+            status: 201,
+            body: written,
+            version: written.id,
+            headers: { Location: `/transactions/${written.id}` },
+          }),
+          absent: (db) => notMoved(db, body),
+        }),
     }),
     route({
       method: 'get',

@@ -3,10 +3,10 @@ import { notWritten } from '../../platform/http/conditional.ts';
 import { conflicts, notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { page } from '../../platform/http/paging.ts';
-import { resource, route, routes } from '../../platform/http/route.ts';
-import { deleteUser, findUser, insertUser, listUsers } from './accounts.repository.ts';
+import { oneStatement, resource, route, routes } from '../../platform/http/route.ts';
+import { deleteUser, findUser, insertUser, listUsers, updateUser } from './accounts.repository.ts';
 import { idParams, newUser, user, userChanges, userQuery } from './accounts.schemas.ts';
-import { changeUser, emailTaken } from './accounts.service.ts';
+import { emailTaken, notChanged } from './accounts.service.ts';
 
 const missing = { 404: 'There is no user with this id' };
 const taken = { 409: 'Another user has this email' };
@@ -32,10 +32,12 @@ export const usersRoutes = (deps: Deps) =>
       input: { body: newUser },
       replies: { 201: { description: 'The new user', schema: user } },
       problems: taken,
-      async write({ body }, trx) {
-        const created = await insertUser(trx, body).catch(emailTaken);
-        return { ...resource(201, created, { Location: `/users/${created.id}` }), changed: [] };
-      },
+      write: ({ body }) =>
+        oneStatement({
+          statement: insertUser(body),
+          answer: (created) => resource(201, created, { Location: `/users/${created.id}` }),
+          refused: emailTaken,
+        }),
     }),
     route({
       method: 'get',
@@ -59,9 +61,13 @@ export const usersRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The user as it is now', schema: user } },
       problems: { ...missing, ...taken },
-      async write({ params, body, precondition }, trx) {
-        return { ...resource(200, await changeUser(trx, params.id, body, precondition)), changed: [] };
-      },
+      write: ({ params, body, precondition }) =>
+        oneStatement({
+          statement: updateUser(params.id, body, precondition),
+          answer: (updated) => resource(200, updated),
+          absent: (db) => notChanged(db, params.id, body, precondition),
+          refused: emailTaken,
+        }),
     }),
     route({
       method: 'delete',
@@ -71,10 +77,12 @@ export const usersRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 204: { description: 'The user is gone' } },
       problems: { ...missing, 409: 'The user has transactions' },
-      async write({ params, precondition }, trx) {
-        const deleted = await deleteUser(trx, params.id, precondition).catch(hasTransactions);
-        if (!deleted) throw await notWritten('user', precondition, () => findUser(trx, params.id));
-        return { status: 204, changed: [] };
-      },
+      write: ({ params, precondition }) =>
+        oneStatement({
+          statement: deleteUser(params.id, precondition),
+          answer: () => ({ status: 204 }),
+          absent: (db) => notWritten('user', precondition, () => findUser(db, params.id)),
+          refused: hasTransactions,
+        }),
     }),
   ]);

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
-import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { ItemChanges, ItemQuery, NewItem } from './items.schemas.ts';
 
 const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
@@ -21,29 +21,30 @@ export async function listItems(db: Kysely<Database>, { status, limit, cursor }:
 }
 
 const byId = prepared((db, { id }: { id: string }) => db.selectFrom('items').select(WITH_VERSION).where('id', '=', id));
-const insert = prepared((db, item: NewItem) => db.insertInto('items').values(item).returning(WITH_VERSION));
 
 export const findItem = (db: Kysely<Database>, id: string) => byId.executeTakeFirst(db, { id });
 
-export const insertItem = (trx: WriteTransaction, item: NewItem) => insert.executeTakeFirstOrThrow(trx, item);
+export const insertItem = preparedWrite((db, item: NewItem) =>
+  db.insertInto('items').values(item).returning(WITH_VERSION),
+);
 
-/** @returns undefined when there is no such item in a version that the precondition allows */
-export function updateItem(trx: WriteTransaction, id: string, changes: ItemChanges, precondition: Precondition) {
-  return trx
-    .updateTable('items')
-    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .returning(WITH_VERSION)
-    .executeTakeFirst();
-}
+const update = preparedWrite(
+  (db, { id, versions, ...changes }: ItemChanges & { id: string; versions: readonly string[] | undefined }) =>
+    db
+      .updateTable('items')
+      .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
+      .where('id', '=', id)
+      .where(versionIs(versions))
+      .returning(WITH_VERSION),
+);
 
-/** @returns whether a row was deleted */
-export async function deleteItem(trx: WriteTransaction, id: string, precondition: Precondition): Promise<boolean> {
-  const { numDeletedRows } = await trx
-    .deleteFrom('items')
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
-}
+/** Changes no row when there is none in a version that the precondition allows; the same holds for deleteItem. */
+export const updateItem = (id: string, changes: ItemChanges, precondition: Precondition) =>
+  update({ ...changes, id, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { id, versions }: { id: string; versions: readonly string[] | undefined }) =>
+  db.deleteFrom('items').where('id', '=', id).where(versionIs(versions)).returning('id'),
+);
+
+export const deleteItem = (id: string, precondition: Precondition) =>
+  remove({ id, versions: versionsOf(precondition) });

@@ -3,7 +3,7 @@ import { notWritten } from '../../platform/http/conditional.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { page } from '../../platform/http/paging.ts';
-import { resource, route, routes } from '../../platform/http/route.ts';
+import { oneStatement, resource, route, routes } from '../../platform/http/route.ts';
 import { deleteItem, findItem, insertItem, listItems, updateItem } from './items.repository.ts';
 import { item, itemChanges, itemParams, itemQuery, newItem } from './items.schemas.ts';
 
@@ -29,10 +29,11 @@ export const itemsRoutes = ({ db }: Deps) =>
       summary: 'Create an item',
       input: { body: newItem },
       replies: { 201: { description: 'The new item', schema: item } },
-      async write({ body }, trx) {
-        const created = await insertItem(trx, body);
-        return { ...resource(201, created, { Location: `/items/${created.id}` }), changed: [] };
-      },
+      write: ({ body }) =>
+        oneStatement({
+          statement: insertItem(body),
+          answer: (created) => resource(201, created, { Location: `/items/${created.id}` }),
+        }),
     }),
     route({
       method: 'get',
@@ -56,11 +57,12 @@ export const itemsRoutes = ({ db }: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The item as it is now', schema: item } },
       problems: missing,
-      async write({ params, body, precondition }, trx) {
-        const updated = await updateItem(trx, params.id, body, precondition);
-        if (!updated) throw await notWritten('item', precondition, () => findItem(trx, params.id));
-        return { ...resource(200, updated), changed: [] };
-      },
+      write: ({ params, body, precondition }) =>
+        oneStatement({
+          statement: updateItem(params.id, body, precondition),
+          answer: (updated) => resource(200, updated),
+          absent: () => notWritten('item', precondition, () => findItem(db, params.id)),
+        }),
     }),
     route({
       method: 'delete',
@@ -70,10 +72,11 @@ export const itemsRoutes = ({ db }: Deps) =>
       conditional: true,
       replies: { 204: { description: 'It is gone' } },
       problems: missing,
-      async write({ params, precondition }, trx) {
-        const deleted = await deleteItem(trx, params.id, precondition);
-        if (!deleted) throw await notWritten('item', precondition, () => findItem(trx, params.id));
-        return { status: 204, changed: [] };
-      },
+      write: ({ params, precondition }) =>
+        oneStatement({
+          statement: deleteItem(params.id, precondition),
+          answer: () => ({ status: 204 }),
+          absent: () => notWritten('item', precondition, () => findItem(db, params.id)),
+        }),
     }),
   ]);

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
-import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { KvQuery, Pair } from './kv.schemas.ts';
 
 export async function listPairs(db: Kysely<Database>, { prefix, limit, cursor }: Omit<KvQuery, 'key'>) {
@@ -30,32 +30,33 @@ export async function countPairs(db: Kysely<Database>): Promise<number> {
   return count;
 }
 
-/** @returns undefined when the precondition forbids the write */
-export function putPair(trx: WriteTransaction, { key, value }: Pair, precondition: Precondition) {
-  const changes = { value, updated_at: sql`now()`, version: nextVersion };
-  // A precondition asks for a pair that is there: then nothing may be inserted.
-  const written =
-    precondition === undefined
-      ? trx
-          .insertInto('kv')
-          .values({ key, value })
-          .onConflict((conflict) => conflict.column('key').doUpdateSet(changes))
-          .returning(['key', 'version'])
-      : trx
-          .updateTable('kv')
-          .set(changes)
-          .where('key', '=', key)
-          .where(versionMatches(precondition))
-          .returning(['key', 'version']);
-  return written.executeTakeFirst();
-}
+const changes = (value: string) => ({ value, updated_at: sql`now()`, version: nextVersion });
 
-/** @returns undefined when there is no such pair in a version that the precondition allows */
-export function deletePair(trx: WriteTransaction, key: string, precondition: Precondition) {
-  return trx
-    .deleteFrom('kv')
+const put = preparedWrite((db, { key, value }: Pair) =>
+  db
+    .insertInto('kv')
+    .values({ key, value })
+    .onConflict((conflict) => conflict.column('key').doUpdateSet(changes(value)))
+    .returning(['key', 'version']),
+);
+
+const replace = preparedWrite((db, { key, value, versions }: Pair & { versions: readonly string[] | undefined }) =>
+  db
+    .updateTable('kv')
+    .set(changes(value))
     .where('key', '=', key)
-    .where(versionMatches(precondition))
-    .returning('key')
-    .executeTakeFirst();
-}
+    .where(versionIs(versions))
+    .returning(['key', 'version']),
+);
+
+/** Changes no row when the precondition forbids it: it asks for a pair that is there, so nothing may be inserted then. */
+export const putPair = (pair: Pair, precondition: Precondition) =>
+  precondition === undefined ? put(pair) : replace({ ...pair, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { key, versions }: { key: string; versions: readonly string[] | undefined }) =>
+  db.deleteFrom('kv').where('key', '=', key).where(versionIs(versions)).returning('key'),
+);
+
+/** Changes no row when there is no such pair in a version that the precondition allows. */
+export const deletePair = (key: string, precondition: Precondition) =>
+  remove({ key, versions: versionsOf(precondition) });

@@ -1,12 +1,13 @@
 import { sourceOf } from '../../platform/cache/cache.ts';
 import type { Deps } from '../../platform/deps.ts';
+import { preconditionFailed } from '../../platform/http/conditional.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
 import { page } from '../../platform/http/paging.ts';
-import { route, routes } from '../../platform/http/route.ts';
-import { countPairs, listPairs } from './kv.repository.ts';
+import { oneStatement, route, routes } from '../../platform/http/route.ts';
+import { countPairs, deletePair, listPairs, putPair } from './kv.repository.ts';
 import { deletedReply, foundReply, keyQuery, kvQuery, listReply, pair, statsReply } from './kv.schemas.ts';
-import { readPair, removePair, writePair, written } from './kv.service.ts';
+import { readPair, written } from './kv.service.ts';
 
 export const kvRoutes = (deps: Deps) =>
   routes('Key–value', [
@@ -23,10 +24,15 @@ export const kvRoutes = (deps: Deps) =>
           schema: Joi.object({ status: Joi.valid('ok').required() }),
         },
       },
-      async write({ body, precondition }, trx) {
-        const version = await writePair(trx, body, precondition);
-        return { status: 200, body: { status: 'ok' }, version, changed: written(body.key) };
-      },
+      write: ({ body, precondition }) =>
+        oneStatement({
+          changed: written(body.key),
+          statement: putPair(body, precondition),
+          answer: ({ version }) => ({ status: 200, body: { status: 'ok' }, version }),
+          async absent() {
+            throw preconditionFailed();
+          },
+        }),
     }),
     route({
       method: 'get',
@@ -66,10 +72,16 @@ export const kvRoutes = (deps: Deps) =>
           schema: deletedReply,
         },
       },
-      async write({ query: { key }, precondition }, trx) {
-        const deleted = await removePair(trx, key, precondition);
-        return { status: 200, body: { key, deleted }, changed: deleted ? written(key) : [] };
-      },
+      write: ({ query: { key }, precondition }) =>
+        oneStatement({
+          changed: written(key),
+          statement: deletePair(key, precondition),
+          answer: () => ({ status: 200, body: { key, deleted: true } }),
+          async absent() {
+            if (precondition !== undefined) throw preconditionFailed();
+            return { status: 200, body: { key, deleted: false } };
+          },
+        }),
     }),
     route({
       method: 'get',

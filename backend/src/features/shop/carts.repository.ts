@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import type { Database } from '../../platform/database/schema.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
 
@@ -23,10 +24,9 @@ const ORDER = [
 /** An order, open or not, with its items. */
 export type Order = NonNullable<Awaited<ReturnType<typeof findOrder>>>;
 
-export async function insertCart(trx: WriteTransaction): Promise<Order> {
-  const created = await trx.insertInto('orders').defaultValues().returning(ORDER).executeTakeFirstOrThrow();
-  return { ...created, items: [] };
-}
+export const insertCart = preparedWrite((db, _none: object) =>
+  db.insertInto('orders').defaultValues().returning(ORDER),
+);
 
 /** In one statement, so that order and items are of one moment. */
 export function findOrder(db: Kysely<Database>, id: string) {
@@ -44,19 +44,19 @@ export function findOrder(db: Kysely<Database>, id: string) {
  * The cart, if it is open, kept so until the statement is committed: changes of its items share the lock, a checkout
  * waits for them. Without it an item could be added behind the sum that the checkout freezes.
  */
-const openCart = (trx: WriteTransaction, id: string) =>
-  trx.with('cart', (cte) =>
+const openCart = (db: Kysely<Database>, id: string) =>
+  db.with('cart', (cte) =>
     cte.selectFrom('orders').select('id').where('id', '=', id).where('is_open', '=', true).forShare(),
   );
 
 /**
  * Exactly one INSERT into order_items, and none that fails: what cannot be inserted is not tried, because PostgreSQL
  * counts attempts too (n_tup_ins). Name and price are the product's at this moment.
- * @returns undefined when there is no such cart or product, the cart is closed, or it is full. Additions that run side by side
+ * Changes no row when there is no such cart or product, the cart is closed, or it is full. Additions that run side by side
  *   may pass MAX_LINES by as many as they are: it guards memory, not money.
  */
-export function insertCartItem(trx: WriteTransaction, cartId: string, { product_id, quantity }: NewItem) {
-  return openCart(trx, cartId)
+export const insertCartItem = preparedWrite((db, { cartId, product_id, quantity }: NewItem & { cartId: string }) =>
+  openCart(db, cartId)
     .insertInto('order_items')
     .columns(['order_id', 'product_id', 'name', 'unit_price', 'quantity'])
     .expression((eb) =>
@@ -75,38 +75,41 @@ export function insertCartItem(trx: WriteTransaction, cartId: string, { product_
         )
         .forKeyShare('products'),
     )
-    .returning(ITEM)
-    .executeTakeFirst();
+    .returning(ITEM),
+);
+
+interface Line {
+  readonly cartId: string;
+  readonly id: number;
+  readonly versions: readonly string[] | undefined;
 }
 
-/** @returns undefined when the cart is not open or has no such item in a version that the precondition allows */
-export function updateCartItem(
-  trx: WriteTransaction,
-  cartId: string,
-  id: number,
-  quantity: number,
-  precondition: Precondition,
-) {
-  return openCart(trx, cartId)
+const update = preparedWrite((db, { cartId, id, versions, quantity }: Line & { quantity: number }) =>
+  openCart(db, cartId)
     .updateTable('order_items')
     .set({ quantity, updated_at: sql`now()`, version: nextVersion })
     .where('id', '=', id)
     .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
-    .where(versionMatches(precondition))
-    .returning(ITEM)
-    .executeTakeFirst();
-}
+    .where(versionIs(versions))
+    .returning(ITEM),
+);
 
-/** @returns whether a row was deleted */
-export async function deleteCartItem(trx: WriteTransaction, cartId: string, id: number, precondition: Precondition) {
-  const { numDeletedRows } = await openCart(trx, cartId)
+/** Changes no row when the cart is not open or has no such item in a version that the precondition allows. */
+export const updateCartItem = (cartId: string, id: number, quantity: number, precondition: Precondition) =>
+  update({ cartId, id, quantity, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { cartId, id, versions }: Line) =>
+  openCart(db, cartId)
     .deleteFrom('order_items')
     .where('id', '=', id)
     .where('order_id', '=', ({ selectFrom }) => selectFrom('cart').select('cart.id'))
-    .where(versionMatches(precondition))
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
-}
+    .where(versionIs(versions))
+    .returning('id'),
+);
+
+/** As for updateCartItem. */
+export const deleteCartItem = (cartId: string, id: number, precondition: Precondition) =>
+  remove({ cartId, id, versions: versionsOf(precondition) });
 
 /** Waits for every change of its items that is under way, and keeps new ones waiting. */
 export function lockCart(trx: WriteTransaction, id: string) {

@@ -1,9 +1,9 @@
 import type { Deps } from '../../platform/deps.ts';
 import { notFound } from '../../platform/http/errors.ts';
-import { resource, route } from '../../platform/http/route.ts';
-import { findOrder, insertCart } from './carts.repository.ts';
+import { oneStatement, resource, route } from '../../platform/http/route.ts';
+import { deleteCartItem, findOrder, insertCart, insertCartItem, updateCartItem } from './carts.repository.ts';
 import { cart, cartItem, cartParams, customer, itemParams, newItem, order, quantityChange } from './carts.schemas.ts';
-import { addItem, cartOf, changeItem, checkOut, orderOf, removeItem } from './carts.service.ts';
+import { cartOf, checkOut, notAdded, notChanged, orderOf } from './carts.service.ts';
 import type { ShopMetrics } from './shop.metrics.ts';
 
 const noCart = { 404: 'There is no cart with this id' };
@@ -15,10 +15,13 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     path: '/carts',
     summary: 'Open a cart; whoever knows its id may use it',
     replies: { 201: { description: 'The new cart', schema: cart } },
-    async write(_input, trx) {
-      const created = await insertCart(trx);
-      return { status: 201, ...cartOf(created), headers: { Location: `/carts/${created.id}` }, changed: [] };
-    },
+    write: () =>
+      oneStatement({
+        statement: insertCart({}),
+        answer(created) {
+          return { status: 201, ...cartOf({ ...created, items: [] }), headers: { Location: `/carts/${created.id}` } };
+        },
+      }),
   }),
   route({
     method: 'get',
@@ -41,14 +44,13 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     input: { params: cartParams, body: newItem },
     replies: { 201: { description: 'The new item', schema: cartItem } },
     problems: { 404: 'There is no such cart or product' },
-    async write({ params, body }, trx) {
-      const added = await addItem(trx, params.id, body);
-      return {
-        ...resource(201, added, { Location: `/carts/${params.id}/items/${added.id}` }),
-        changed: [],
-        committed: () => metrics.countAddition(added.product_id),
-      };
-    },
+    write: ({ params, body }) =>
+      oneStatement({
+        statement: insertCartItem({ cartId: params.id, ...body }),
+        answer: (added) => resource(201, added, { Location: `/carts/${params.id}/items/${added.id}` }),
+        absent: (db) => notAdded(db, params.id),
+        committed: (added) => metrics.countAddition(added.product_id),
+      }),
   }),
   route({
     method: 'patch',
@@ -58,10 +60,12 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     conditional: true,
     replies: { 200: { description: 'The item as it is now', schema: cartItem } },
     problems: noItem,
-    async write({ params, body, precondition }, trx) {
-      const item = await changeItem(trx, params.id, params.item_id, body.quantity, precondition);
-      return { ...resource(200, item), changed: [] };
-    },
+    write: ({ params, body, precondition }) =>
+      oneStatement({
+        statement: updateCartItem(params.id, params.item_id, body.quantity, precondition),
+        answer: (item) => resource(200, item),
+        absent: (db) => notChanged(db, params.id, params.item_id, precondition),
+      }),
   }),
   route({
     method: 'delete',
@@ -71,10 +75,12 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     conditional: true,
     replies: { 204: { description: 'It is gone' } },
     problems: { ...noItem, 422: 'The cart is closed' },
-    async write({ params, precondition }, trx) {
-      await removeItem(trx, params.id, params.item_id, precondition);
-      return { status: 204, changed: [] };
-    },
+    write: ({ params, precondition }) =>
+      oneStatement({
+        statement: deleteCartItem(params.id, params.item_id, precondition),
+        answer: () => ({ status: 204 }),
+        absent: (db) => notChanged(db, params.id, params.item_id, precondition),
+      }),
   }),
   route({
     method: 'post',
@@ -83,7 +89,7 @@ export const cartRoutes = (deps: Deps, metrics: ShopMetrics) => [
     input: { params: cartParams, body: customer },
     replies: { 200: { description: 'The order', schema: order, headers: ['ETag', 'Location'] } },
     problems: { ...noCart, 409: 'The cart has been checked out already' },
-    async write({ params, body }, trx) {
+    async transaction({ params, body }, trx) {
       const closed = await checkOut(trx, params.id, body);
       return {
         ...resource(200, orderOf(closed), { Location: `/orders/${closed.id}` }),

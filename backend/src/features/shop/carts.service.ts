@@ -1,18 +1,12 @@
 import { createHash } from 'node:crypto';
+import type { Kysely } from 'kysely';
 import type { Precondition } from '../../platform/database/precondition.ts';
+import type { Database } from '../../platform/database/schema.ts';
 import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
 import { notWritten } from '../../platform/http/conditional.ts';
 import { HttpError, notFound } from '../../platform/http/errors.ts';
-import {
-  closeCart,
-  deleteCartItem,
-  findOrder,
-  insertCartItem,
-  lockCart,
-  type Order,
-  updateCartItem,
-} from './carts.repository.ts';
-import { type Customer, MAX_LINES, type NewItem, SHIPPING } from './carts.schemas.ts';
+import { closeCart, findOrder, lockCart, type Order } from './carts.repository.ts';
+import { type Customer, MAX_LINES, SHIPPING } from './carts.schemas.ts';
 
 const closed = () => new HttpError(422, 'the cart is closed: it has been checked out');
 
@@ -42,50 +36,21 @@ export function orderOf({ is_open: _, ...order }: Order) {
   return { ...order, items: withoutVersions(order.items) };
 }
 
-/** @throws HttpError 404, or 422 when the cart is closed or full */
-export async function addItem(trx: WriteTransaction, cartId: string, item: NewItem) {
-  const added = await insertCartItem(trx, cartId, item);
-  if (!added) throw await whyNotAdded(trx, cartId);
-  return added;
+/** Why nothing was added. @throws HttpError 404, or 422 when the cart is closed or full */
+export async function notAdded(db: Kysely<Database>, cartId: string): Promise<never> {
+  const order = await findOrder(db, cartId);
+  if (!order) throw notFound('cart');
+  if (!order.is_open) throw closed();
+  if (order.items.length >= MAX_LINES) throw new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
+  throw notFound('product');
 }
 
-async function whyNotAdded(trx: WriteTransaction, cartId: string): Promise<HttpError> {
-  const order = await findOrder(trx, cartId);
-  if (!order) return notFound('cart');
-  if (!order.is_open) return closed();
-  if (order.items.length >= MAX_LINES) return new HttpError(422, `the cart is full: it has ${MAX_LINES} lines`);
-  return notFound('product');
-}
-
-/** @throws HttpError 404, 412, or 422 when the cart is closed */
-export async function changeItem(
-  trx: WriteTransaction,
-  cartId: string,
-  id: number,
-  quantity: number,
-  precondition: Precondition,
-) {
-  const changed = await updateCartItem(trx, cartId, id, quantity, precondition);
-  if (!changed) throw await whyNotChanged(trx, cartId, id, precondition);
-  return changed;
-}
-
-/** @throws HttpError 404, 412, or 422 when the cart is closed */
-export async function removeItem(
-  trx: WriteTransaction,
-  cartId: string,
-  id: number,
-  precondition: Precondition,
-): Promise<void> {
-  const deleted = await deleteCartItem(trx, cartId, id, precondition);
-  if (!deleted) throw await whyNotChanged(trx, cartId, id, precondition);
-}
-
-async function whyNotChanged(trx: WriteTransaction, cartId: string, id: number, precondition: Precondition) {
-  const order = await findOrder(trx, cartId);
-  if (!order) return notFound('cart');
+/** Why an item was not changed or taken out. @throws HttpError 404, 412, or 422 when the cart is closed */
+export async function notChanged(db: Kysely<Database>, cartId: string, id: number, precondition: Precondition) {
+  const order = await findOrder(db, cartId);
+  if (!order) throw notFound('cart');
   const item = order.items.find((each) => each.id === id);
-  if (item && !order.is_open) return closed();
+  if (item && !order.is_open) throw closed();
   return notWritten('item', precondition, async () => item);
 }
 

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
-import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { NewProduct, ProductChanges, ProductQuery } from './products.schemas.ts';
 
 const COLUMNS = ['id', 'name', 'description', 'price', 'created_at', 'updated_at'] as const;
@@ -21,29 +21,30 @@ export function listProducts(db: Kysely<Database>, { limit, cursor }: ProductQue
 const byId = prepared((db, { id }: { id: number }) =>
   db.selectFrom('products').select(WITH_VERSION).where('id', '=', id),
 );
-const insert = prepared((db, product: NewProduct) => db.insertInto('products').values(product).returning(WITH_VERSION));
 
 export const findProduct = (db: Kysely<Database>, id: number) => byId.executeTakeFirst(db, { id });
-export const insertProduct = (trx: WriteTransaction, product: NewProduct) =>
-  insert.executeTakeFirstOrThrow(trx, product);
 
-/** @returns undefined when there is no such product in a version that the precondition allows */
-export function updateProduct(trx: WriteTransaction, id: number, changes: ProductChanges, precondition: Precondition) {
-  return trx
-    .updateTable('products')
-    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .returning(WITH_VERSION)
-    .executeTakeFirst();
-}
+export const insertProduct = preparedWrite((db, product: NewProduct) =>
+  db.insertInto('products').values(product).returning(WITH_VERSION),
+);
 
-/** @returns undefined as for updateProduct */
-export function deleteProduct(trx: WriteTransaction, id: number, precondition: Precondition) {
-  return trx
-    .deleteFrom('products')
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .returning('id')
-    .executeTakeFirst();
-}
+const update = preparedWrite(
+  (db, { id, versions, ...changes }: ProductChanges & { id: number; versions: readonly string[] | undefined }) =>
+    db
+      .updateTable('products')
+      .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
+      .where('id', '=', id)
+      .where(versionIs(versions))
+      .returning(WITH_VERSION),
+);
+
+/** Changes no row when there is none in a version that the precondition allows; the same holds for deleteProduct. */
+export const updateProduct = (id: number, changes: ProductChanges, precondition: Precondition) =>
+  update({ ...changes, id, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { id, versions }: { id: number; versions: readonly string[] | undefined }) =>
+  db.deleteFrom('products').where('id', '=', id).where(versionIs(versions)).returning('id'),
+);
+
+export const deleteProduct = (id: number, precondition: Precondition) =>
+  remove({ id, versions: versionsOf(precondition) });

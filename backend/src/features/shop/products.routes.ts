@@ -1,10 +1,11 @@
 import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
 import { notFound } from '../../platform/http/errors.ts';
 import { Joi } from '../../platform/http/joi.ts';
-import { resource, route } from '../../platform/http/route.ts';
-import { insertProduct } from './products.repository.ts';
+import { oneStatement, resource, route } from '../../platform/http/route.ts';
+import { deleteProduct, findProduct, insertProduct, updateProduct } from './products.repository.ts';
 import { newProduct, product, productChanges, productParams, productQuery } from './products.schemas.ts';
-import { changeProduct, readProduct, readProducts, removeProduct, tags } from './products.service.ts';
+import { inUse, readProduct, readProducts, tags } from './products.service.ts';
 
 const missing = { 404: 'There is no product with this id' };
 
@@ -28,11 +29,12 @@ export const productRoutes = (deps: Deps) => [
     input: { body: newProduct },
     admin: true,
     replies: { 201: { description: 'The new product', schema: product } },
-    async write({ body }, trx) {
-      const created = await insertProduct(trx, body);
-      const headers = { Location: `/products/${created.id}` };
-      return { ...resource(201, created, headers), changed: tags.written(created) };
-    },
+    write: ({ body }) =>
+      oneStatement({
+        changed: [tags.lists],
+        statement: insertProduct(body),
+        answer: (created) => resource(201, created, { Location: `/products/${created.id}` }),
+      }),
   }),
   route({
     method: 'get',
@@ -58,10 +60,13 @@ export const productRoutes = (deps: Deps) => [
     admin: true,
     replies: { 200: { description: 'The product as it is now', schema: product } },
     problems: missing,
-    async write({ params, body, precondition }, trx) {
-      const updated = await changeProduct(trx, params.id, body, precondition);
-      return { ...resource(200, updated), changed: tags.written(updated) };
-    },
+    write: ({ params, body, precondition }) =>
+      oneStatement({
+        changed: tags.written(params.id),
+        statement: updateProduct(params.id, body, precondition),
+        answer: (updated) => resource(200, updated),
+        absent: (db) => notWritten('product', precondition, () => findProduct(db, params.id)),
+      }),
   }),
   route({
     method: 'delete',
@@ -72,8 +77,13 @@ export const productRoutes = (deps: Deps) => [
     admin: true,
     replies: { 204: { description: 'It is gone' } },
     problems: { ...missing, 409: 'It is in a cart or an order' },
-    async write({ params, precondition }, trx) {
-      return { status: 204, changed: tags.written(await removeProduct(trx, params.id, precondition)) };
-    },
+    write: ({ params, precondition }) =>
+      oneStatement({
+        changed: tags.written(params.id),
+        statement: deleteProduct(params.id, precondition),
+        answer: () => ({ status: 204 }),
+        absent: (db) => notWritten('product', precondition, () => findProduct(db, params.id)),
+        refused: inUse,
+      }),
   }),
 ];

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import { nextVersion, type Precondition, versionMatches } from '../../platform/database/precondition.ts';
+import { nextVersion, type Precondition, versionIs, versionsOf } from '../../platform/database/precondition.ts';
 import { prepared } from '../../platform/database/prepared.ts';
 import type { Database } from '../../platform/database/schema.ts';
-import type { WriteTransaction } from '../../platform/database/write-transaction.ts';
+import { preparedWrite } from '../../platform/database/write-outcomes.ts';
 import type { NewTask, TaskChanges, TaskQuery } from './tasks.schemas.ts';
 
 const COLUMNS = ['id', 'title', 'description', 'status', 'created_at', 'updated_at'] as const;
@@ -20,28 +20,30 @@ export async function listTasks(db: Kysely<Database>, { status, limit, cursor }:
 }
 
 const byId = prepared((db, { id }: { id: number }) => db.selectFrom('tasks').select(WITH_VERSION).where('id', '=', id));
-const insert = prepared((db, task: NewTask) => db.insertInto('tasks').values(task).returning(WITH_VERSION));
 
 export const findTask = (db: Kysely<Database>, id: number) => byId.executeTakeFirst(db, { id });
-export const insertTask = (trx: WriteTransaction, task: NewTask) => insert.executeTakeFirstOrThrow(trx, task);
 
-/** @returns undefined when there is no such task in a version that the precondition allows */
-export function updateTask(trx: WriteTransaction, id: number, changes: TaskChanges, precondition: Precondition) {
-  return trx
-    .updateTable('tasks')
-    .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .returning(WITH_VERSION)
-    .executeTakeFirst();
-}
+export const insertTask = preparedWrite((db, task: NewTask) =>
+  db.insertInto('tasks').values(task).returning(WITH_VERSION),
+);
 
-/** @returns the task that was deleted; undefined as for updateTask */
-export function deleteTask(trx: WriteTransaction, id: number, precondition: Precondition) {
-  return trx
-    .deleteFrom('tasks')
-    .where('id', '=', id)
-    .where(versionMatches(precondition))
-    .returning(COLUMNS)
-    .executeTakeFirst();
-}
+const update = preparedWrite(
+  (db, { id, versions, ...changes }: TaskChanges & { id: number; versions: readonly string[] | undefined }) =>
+    db
+      .updateTable('tasks')
+      .set({ ...changes, updated_at: sql`now()`, version: nextVersion })
+      .where('id', '=', id)
+      .where(versionIs(versions))
+      .returning(WITH_VERSION),
+);
+
+/** Changes no row when there is none in a version that the precondition allows; the same holds for deleteTask. */
+export const updateTask = (id: number, changes: TaskChanges, precondition: Precondition) =>
+  update({ ...changes, id, versions: versionsOf(precondition) });
+
+const remove = preparedWrite((db, { id, versions }: { id: number; versions: readonly string[] | undefined }) =>
+  db.deleteFrom('tasks').where('id', '=', id).where(versionIs(versions)).returning(COLUMNS),
+);
+
+export const deleteTask = (id: number, precondition: Precondition) =>
+  remove({ id, versions: versionsOf(precondition) });

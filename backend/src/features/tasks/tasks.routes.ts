@@ -1,10 +1,11 @@
 import { sourceOf } from '../../platform/cache/cache.ts';
 import type { Deps } from '../../platform/deps.ts';
+import { notWritten } from '../../platform/http/conditional.ts';
 import { notFound } from '../../platform/http/errors.ts';
-import { route, routes } from '../../platform/http/route.ts';
-import { insertTask } from './tasks.repository.ts';
+import { oneStatement, route, routes } from '../../platform/http/route.ts';
+import { deleteTask, findTask, insertTask, updateTask } from './tasks.repository.ts';
 import { newTask, taskChanges, taskParams, taskQuery, taskReply, tasksReply, taskWritten } from './tasks.schemas.ts';
-import { changeTask, readTask, readTasks, removeTask, tags } from './tasks.service.ts';
+import { readTask, readTasks, tags } from './tasks.service.ts';
 
 const missing = { 404: 'There is no task with this id' };
 const CREATED = 'Task created successfully';
@@ -33,11 +34,19 @@ export const tasksRoutes = (deps: Deps) =>
       summary: 'Create a task',
       input: { body: newTask },
       replies: { 201: { description: 'The new task', schema: taskWritten(CREATED) } },
-      async write({ body }, trx) {
-        const { version, ...task } = await insertTask(trx, body);
-        const headers = { Location: `/tasks/${task.id}` };
-        return { status: 201, body: { message: CREATED, task }, version, headers, changed: tags.written(task) };
-      },
+      write: ({ body }) =>
+        oneStatement({
+          changed: [tags.lists],
+          statement: insertTask(body),
+          answer({ version, ...task }) {
+            return {
+              status: 201,
+              body: { message: CREATED, task },
+              version,
+              headers: { Location: `/tasks/${task.id}` },
+            };
+          },
+        }),
     }),
     route({
       method: 'get',
@@ -63,10 +72,13 @@ export const tasksRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The task as it is now', schema: taskWritten(UPDATED) } },
       problems: missing,
-      async write({ params, body, precondition }, trx) {
-        const { version, ...task } = await changeTask(trx, params.id, body, precondition);
-        return { status: 200, body: { message: UPDATED, task }, version, changed: tags.written(task) };
-      },
+      write: ({ params, body, precondition }) =>
+        oneStatement({
+          changed: tags.written(params.id),
+          statement: updateTask(params.id, body, precondition),
+          answer: ({ version, ...task }) => ({ status: 200, body: { message: UPDATED, task }, version }),
+          absent: (db) => notWritten('task', precondition, () => findTask(db, params.id)),
+        }),
     }),
     route({
       method: 'delete',
@@ -76,9 +88,12 @@ export const tasksRoutes = (deps: Deps) =>
       conditional: true,
       replies: { 200: { description: 'The task that is gone', schema: taskWritten(DELETED) } },
       problems: missing,
-      async write({ params, precondition }, trx) {
-        const task = await removeTask(trx, params.id, precondition);
-        return { status: 200, body: { message: DELETED, task }, changed: tags.written(task) };
-      },
+      write: ({ params, precondition }) =>
+        oneStatement({
+          changed: tags.written(params.id),
+          statement: deleteTask(params.id, precondition),
+          answer: (task) => ({ status: 200, body: { message: DELETED, task } }),
+          absent: (db) => notWritten('task', precondition, () => findTask(db, params.id)),
+        }),
     }),
   ]);

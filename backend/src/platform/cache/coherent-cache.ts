@@ -1,32 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kysely, Transaction } from 'kysely';
-import type { Logger } from 'pino';
-import { xidOf } from '../database/client.ts';
-import { classifyDatabaseError } from '../database/errors.ts';
+import type { Kysely } from 'kysely';
 import type { Database } from '../database/schema.ts';
-import type { WriteTransaction } from '../database/write-transaction.ts';
+import { isOutdated, UNCACHED } from '../database/write-outcomes.ts';
 import { HttpError } from '../http/errors.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createBreaker } from './breaker.ts';
-import { type Cache, type Change, commit } from './cache.ts';
+import { type Announce, type Cache, type Guard, NotAnnounced, Unsettled } from './cache.ts';
 import { createCoalescer } from './coalesce.ts';
+import type { Gate } from './gate.ts';
 import { createResolver } from './markers.ts';
-import { watchRunId } from './namespace.ts';
-import { createOpener } from './open.ts';
 import type { RedisClient } from './redis.ts';
 import { keysOf, openKey, type ReadReply, withScripts } from './scripts.ts';
 import { labelOf } from './tags.ts';
-
-/** Lets writes go on without Redis (gate.ts). The cache is also correct with one that never lets any pass. */
-export interface Gate {
-  /** The epoch in which this replica may use the cache at this moment; undefined: it may not. Part of each key's name. */
-  epoch(): string | undefined;
-  /** Whether a transaction that has its xid, and could not announce itself, may commit; asked within it. */
-  mayPass(trx: Transaction<Database>): Promise<boolean>;
-  /** Prepares for a second attempt, which may take seconds. @returns whether the write may pass then; else it must be announced */
-  close(): Promise<boolean>;
-}
 
 /** Of the leases of a tag, together. A load that takes longer is not stored; a reader that died keeps others out for so long. */
 const LEASE_MS = 5_000;
@@ -51,37 +37,32 @@ export interface CacheDeps {
   readonly control: Kysely<Database>;
   readonly gate: Gate;
   readonly metrics: Metrics;
-  readonly logger: Logger;
+  /** For tests: how long a marker is left alone, in milliseconds. */
+  readonly patience?: number | undefined;
 }
-
-/** A write could not be announced; its transaction was rolled back. */
-class NotAnnounced extends Error {}
 
 /** A write's announcement, as it stands in Redis. */
 interface Marker {
   readonly ns: string;
   readonly tags: readonly string[];
-  readonly token: string;
+  readonly name: string;
 }
 
 /**
  * A cache that no client can tell from its absence, other than by speed (docs/cache.md: promises, assumptions, why).
  *
  * Plain cache-aside (SET after a miss, DEL after COMMIT) lets a reader store a value that it selected before a write, after
- * the writer's DEL: stale until it expires, without any failure. Here a writer announces itself before COMMIT: that removes
- * the entry and every lease, and leaves a marker; until PostgreSQL has finished the transaction, readers load and store nothing.
+ * the writer's DEL: stale until it expires, without any failure. Here a writer announces itself first: that removes the
+ * entry and every lease, and leaves a marker with the write's name; until PostgreSQL has an outcome under that name, readers load
+ * and store nothing.
  *
- * Order that must never change: xid assigned, namespace taken, BEGIN answered, COMMIT sent, answer to the client.
+ * Order that must never change: namespace taken, announcement answered, statement (or COMMIT) sent, answer to the client; the marker
+ * ends only when the name is settled.
  */
-export function createCache({ redis: client, control, gate, metrics, logger }: CacheDeps): Cache {
+export function createCache({ redis: client, control, gate, metrics, patience }: CacheDeps): Cache {
   const redis = withScripts(client);
-  const runId = watchRunId(client);
-  const namespace = () => {
-    const [run, epoch] = [runId(), gate.epoch()];
-    return run && epoch ? `c:${run}:${epoch}:` : undefined;
-  };
-  const open = createOpener({ redis, control, metrics, logger, namespace });
-  const metMarkers = createResolver({ redis, control, metrics, namespace });
+  const namespace = () => gate.permit()?.ns;
+  const metMarkers = createResolver({ redis, control, metrics, isCurrent: (ns) => namespace() === ns, patience });
   const share = createCoalescer();
   const breaker = createBreaker();
   /** Never used twice, not even by another process: what is stored or removed by token is the token's own. */
@@ -107,7 +88,7 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
 
   /** Asks Redis, or says why not. */
   async function lookUp(ns: string | undefined, tag: string, field: string, token: string) {
-    if (ns === undefined) return [runId() ? 'GATE' : 'DISCONNECTED'] as const;
+    if (ns === undefined) return [gate.reachesRedis() ? 'GATE' : 'DISCONNECTED'] as const;
     if (breaker.isOpen()) return ['BREAKER'] as const;
     const ask = () => redis.cacheRead(...keysOf(ns, tag), openKey(ns), field, token, LEASE_MS);
     return call('read', ask).catch(() => ['ERROR'] as const) as Promise<ReadReply | ['ERROR']>;
@@ -129,46 +110,24 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
     );
   }
 
-  function end({ ns, tags, token }: Marker): void {
+  function end({ ns, tags, name }: Marker): void {
     const keys = tags.map((tag) => keysOf(ns, tag)[2]);
-    call('end', () => Promise.all(keys.map((key) => redis.srem(key, token)))).catch(() => {});
+    call('end', () => Promise.all(keys.map((key) => redis.srem(key, name)))).catch(() => {});
   }
 
-  /** Runs the transaction once. @throws NotAnnounced */
-  async function attempt<T>(db: Kysely<Database>, work: (trx: WriteTransaction) => Promise<Change<T>>): Promise<T> {
-    let marker: Marker | undefined;
-    let path: 'announced' | 'passed' = 'announced';
-
-    /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. */
-    async function announce(tags: readonly string[], xid: string): Promise<boolean> {
-      const ns = breaker.isOpen() ? undefined : namespace();
-      if (ns === undefined) return false;
-      const token = `${xid}:${unique()}`;
-      marker = { ns, tags, token };
+  /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. @throws NotAnnounced */
+  async function announce(name: string, tags: readonly string[], markers: Marker[]): Promise<Guard> {
+    const permit = breaker.isOpen() ? undefined : gate.permit();
+    if (permit) {
+      const { ns, epoch } = permit;
+      markers.push({ ns, tags, name });
       const keys = tags.flatMap((tag) => keysOf(ns, tag));
-      return call('begin', () => redis.cacheBegin(keys.length, ...keys, token)).then(
-        () => true,
-        () => false,
-      );
+      const reply = await call('begin', () => redis.cacheBegin(keys.length, ...keys, name)).catch(() => undefined);
+      if (reply !== undefined) return { epoch, open: true };
     }
-
-    try {
-      const result = await commit(db, async (trx) => {
-        const change = await work(trx);
-        if (change.tags.length > 0 && !(await announce(change.tags, await xidOf(trx)))) {
-          if (!(await gate.mayPass(trx))) throw new NotAnnounced();
-          path = 'passed';
-        }
-        return change;
-      });
-      if (marker) end(marker);
-      if (result.tags.length > 0) metrics.cacheWrites.inc({ outcome: path });
-      return result.value;
-    } catch (error) {
-      // A COMMIT whose answer was lost may still happen: then the marker stays until PostgreSQL says that it is over.
-      if (marker && classifyDatabaseError(error) !== 'unknown-outcome') end(marker);
-      throw error;
-    }
+    const epoch = gate.passable();
+    if (epoch === undefined) throw new NotAnnounced();
+    return { epoch, open: false };
   }
 
   async function drop(kind: 'l' | 'v'): Promise<void> {
@@ -187,15 +146,16 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
     async start() {
       const deadline = performance.now() + START_MS;
       while (namespace() === undefined && performance.now() < deadline) await sleep(20);
-      const ns = namespace();
-      if (ns && (await redis.exists(openKey(ns)).catch(() => 1)) === 0) {
-        await Promise.race([open(ns), sleep(START_MS, undefined, { ref: false })]);
+      const permit = gate.permit();
+      if (permit && (await redis.exists(openKey(permit.ns)).catch(() => 1)) === 0) {
+        await Promise.race([gate.open(permit.epoch), sleep(START_MS, undefined, { ref: false })]);
       }
     },
 
     async read(tag, load, field = ITEM) {
       const token = unique();
-      const ns = namespace();
+      const permit = gate.permit();
+      const ns = permit?.ns;
       const [found, ...rest] = await lookUp(ns, tag, field, token);
       const outcome = found === 'HIT' ? 'HIT' : found === 'LEASE' ? 'MISS' : 'BYPASS';
       const cache = labelOf(tag);
@@ -203,10 +163,10 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       if (found === 'HIT') return { value: JSON.parse(rest[0] as string), outcome };
       if (found === 'LEASE') {
         const value = await load();
-        fill(ns as string, tag, field, token, JSON.stringify(value));
+        if (value !== undefined) fill(ns as string, tag, field, token, JSON.stringify(value));
         return { value, outcome };
       }
-      if (found === 'CLOSED') void open(ns as string);
+      if (found === 'CLOSED') void gate.open(permit?.epoch as string);
       if (found === 'PENDING') metMarkers(ns as string, tag, rest);
       metrics.cacheBypasses.inc({ cache, reason: found.toLowerCase() });
       const { joined, value } = share(`${tag} ${field}`, load);
@@ -214,21 +174,45 @@ export function createCache({ redis: client, control, gate, metrics, logger }: C
       return { value: await value, outcome };
     },
 
-    async write(db, work) {
-      try {
-        return await attempt(db, work);
-      } catch (error) {
-        if (!(error instanceof NotAnnounced)) throw error;
+    async write(name, attempt, settle) {
+      const markers: Marker[] = [];
+      let guard: Guard | undefined;
+      const tell: Announce = async (tags) => {
+        if (tags.length === 0) return { epoch: UNCACHED };
+        guard = await announce(name, tags, markers);
+        return guard;
+      };
+      const again = (error: unknown) => error instanceof NotAnnounced || isOutdated(error);
+
+      async function twice() {
+        try {
+          return await attempt(tell);
+        } catch (error) {
+          if (!again(error)) throw error;
+          if (isOutdated(error)) await gate.beat();
+          // Nothing is held while this waits, no row and no connection. If another replica reaches Redis, this one may have met a
+          // hiccup, after which the breaker lets nobody through for a moment.
+          if ((error instanceof NotAnnounced || !gate.permit()) && !(await gate.close())) await sleep(SECOND_TRY_MS);
+        }
+        try {
+          return await attempt(tell);
+        } catch (error) {
+          if (!again(error)) throw error;
+          metrics.cacheWrites.inc({ outcome: 'refused' });
+          throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
+        }
       }
-      // Without a transaction: what is waited for here must not hold rows or a connection.
-      // Another replica reaches Redis: this one may have met a hiccup, after which the breaker lets nobody through for a moment.
-      if (!(await gate.close())) await sleep(SECOND_TRY_MS);
+
+      let settled = true;
       try {
-        return await attempt(db, work);
+        const value = await twice().catch(settle);
+        if (guard) metrics.cacheWrites.inc({ outcome: guard.open ? 'announced' : 'passed' });
+        return value;
       } catch (error) {
-        if (!(error instanceof NotAnnounced)) throw error;
-        metrics.cacheWrites.inc({ outcome: 'refused' });
-        throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
+        settled = !(error instanceof Unsettled);
+        throw error;
+      } finally {
+        if (settled) for (const marker of markers) end(marker);
       }
     },
 

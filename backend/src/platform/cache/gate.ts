@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Logger } from 'pino';
 import type { Database } from '../database/schema.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Gate } from './coherent-cache.ts';
+import { watchRunId } from './namespace.ts';
+import { createOpener } from './open.ts';
 import type { RedisClient } from './redis.ts';
+import { withScripts } from './scripts.ts';
 
 /** How long a replica may use the cache after it has asked whether it may. */
 const PERMIT_MS = 3_000;
@@ -15,6 +17,8 @@ const HEARTBEAT_MS = 1_000;
 const PEER_SECONDS = 2;
 const POLL_MS = 50;
 const ALIVE_MS = 10_000;
+/** Of the cache's rules: replicas with other ones do not hear of each other's writes. */
+const PROTOCOL = 2;
 
 export interface GateDeps {
   readonly redis: RedisClient;
@@ -27,20 +31,40 @@ export interface GateDeps {
   readonly now?: () => number;
 }
 
-interface State {
+export interface State {
   readonly epoch: string;
   readonly open: boolean;
 }
+interface Heard extends State {
+  /** A replica of an older release runs. */
+  readonly old: boolean;
+}
+
+export const readGate = (db: Kysely<Database>): Promise<State> =>
+  db.selectFrom('write_gate').select(['epoch', 'open']).executeTakeFirstOrThrow();
+
+export type Gate = ReturnType<typeof createGate>;
 
 /**
  * Lets writes go on when Redis is gone for all replicas. A row in PostgreSQL says whether the cache may be used. Each replica
  * asks every second, and uses the cache for 3 s from before it asked. A write that nobody can announce closes the row; once it has
  * been closed for 3.5 s no replica reads from the cache any more, and writes need no announcement. Whoever reaches Redis again
- * opens it under a new epoch, so with a new, empty namespace, which waits (open.ts) for every write that passed meanwhile.
+ * opens it under a new epoch, so with a new, empty namespace, after every write that passed meanwhile (open.ts). Another timeline of
+ * PostgreSQL closes it too: what is cached may tell of commits that a failover has lost.
  *
  * Clocks are compared with themselves only. A replica that is paused finds its permit lapsed when it wakes.
  */
-export function createGate({ redis, control, instance, metrics, logger, now = () => performance.now() }: GateDeps) {
+export function createGate({
+  redis: client,
+  control,
+  instance,
+  metrics,
+  logger,
+  now = () => performance.now(),
+}: GateDeps) {
+  const redis = withScripts(client);
+  const runId = watchRunId(client);
+  const namespaceOf = (epoch: string) => (runId() ? `c:${runId()}:${epoch}:` : undefined);
   let permit = { epoch: '', until: Number.NEGATIVE_INFINITY };
   let closed = { epoch: '', since: Number.POSITIVE_INFINITY };
   let stopped = false;
@@ -57,12 +81,10 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
       permit = { epoch: '', until: Number.NEGATIVE_INFINITY };
     }
   }
+  const open = createOpener({ redis, control, metrics, logger, namespaceOf, learn, now });
+
   /** Whether every permit of this epoch has lapsed, wherever it is. */
   const isOver = (epoch: string) => closed.epoch === epoch && now() - closed.since >= PERMIT_MS + MARGIN_MS;
-
-  async function read(db: Kysely<Database>): Promise<State> {
-    return db.selectFrom('cache_gate').select(['epoch', 'open']).executeTakeFirstOrThrow();
-  }
 
   /** Whether Redis takes writes from this replica: one that is full or read-only is as good as none. */
   async function reachesRedis(): Promise<boolean> {
@@ -75,27 +97,23 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
     );
   }
 
-  async function ask(reached: boolean): Promise<State> {
-    const { rows } = await sql<State>`
+  async function ask(reached: boolean): Promise<Heard> {
+    const { rows } = await sql<Heard & { timeline: string; current: string }>`
       with seen as (
-        insert into cache_peer (instance, seen_at) select ${instance}, clock_timestamp() where ${reached}::boolean
-        on conflict (instance) do update set seen_at = excluded.seen_at
+        insert into cache_peer (instance, seen_at, protocol) select ${instance}, clock_timestamp(), ${PROTOCOL}::integer
+        where ${reached}::boolean
+        on conflict (instance) do update set seen_at = excluded.seen_at, protocol = excluded.protocol
       )
-      select epoch, open from cache_gate`.execute(control);
-    return rows[0] as State;
-  }
-
-  /** Only the epoch that this replica has seen closed for long enough: a later one has permits of its own. */
-  async function reopen(epoch: string): Promise<void> {
-    const asked = now();
-    const opened = await control
-      .updateTable('cache_gate')
-      .set({ open: true, epoch: sql`gen_random_uuid()` })
-      .where('epoch', '=', epoch)
-      .where('open', '=', false)
-      .returning(['epoch', 'open'])
-      .executeTakeFirst();
-    if (opened) learn(opened, asked);
+      select epoch, open, timeline, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as current,
+        exists (select from cache_peer where protocol is distinct from ${PROTOCOL}::integer
+                and seen_at > clock_timestamp() - make_interval(secs => 10)) as old
+      from write_gate`.execute(control);
+    const { timeline, current, ...heard } = rows[0] as (typeof rows)[0];
+    if (timeline === current) return heard;
+    logger.warn({ timeline, current }, 'PostgreSQL has failed over or was restored: the cache begins anew');
+    await sql`
+      update write_gate set open = false, timeline = ${current} where timeline = ${timeline}`.execute(control);
+    return { ...heard, ...(await readGate(control)) };
   }
 
   /** Asks once. Never throws: without an answer the permit lapses. */
@@ -105,7 +123,7 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
       const asked = now();
       const state = await ask(reached);
       learn(state, asked);
-      if (!state.open && reached && isOver(state.epoch)) await reopen(state.epoch);
+      if (!state.open && reached && !state.old && isOver(state.epoch)) await open(state);
     } catch (err) {
       logger.debug({ err }, 'PostgreSQL did not say whether the cache may be used');
     }
@@ -123,26 +141,29 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
   async function shut(): Promise<State> {
     const asked = now();
     await sql`
-      update cache_gate set open = false
+      update write_gate set open = false
       where open and not exists (
         select from cache_peer
         where instance <> ${instance} and seen_at > clock_timestamp() - make_interval(secs => ${PEER_SECONDS})
       )`.execute(control);
-    const state = await read(control);
+    const state = await readGate(control);
     learn(state, asked);
     return state;
   }
 
   return {
-    epoch: () => (now() < permit.until ? permit.epoch : undefined),
-
-    // The transaction has its xid. If the row is opened again after this look at it, whoever opens the new, empty memory waits
-    // for that xid.
-    async mayPass(trx: Transaction<Database>) {
-      const { epoch, open } = await read(trx);
-      return !open && isOver(epoch);
+    /** The epoch in which this replica may use the cache at this moment, and the prefix of its keys; undefined: it may not. */
+    permit(): { epoch: string; ns: string } | undefined {
+      const ns = now() < permit.until ? namespaceOf(permit.epoch) : undefined;
+      return ns === undefined ? undefined : { epoch: permit.epoch, ns };
     },
+    reachesRedis: () => runId() !== undefined,
+    /** The epoch under which a write may go without an announcement; its guard finds out whether the gate was opened meanwhile. */
+    passable: () => (isOver(closed.epoch) ? closed.epoch : undefined),
+    /** Opens the memory of an epoch whose gate is open. */
+    open: (epoch: string) => open({ epoch, open: true }),
 
+    /** Prepares for a second attempt, which may take seconds. @returns whether the write may pass then; else it must be announced */
     async close() {
       const { epoch, open } = await shut();
       // Open: another replica reaches Redis, and this one may too by now; if not, the write is the other's.
@@ -162,5 +183,5 @@ export function createGate({ redis, control, instance, metrics, logger, now = ()
     stop() {
       stopped = true;
     },
-  } satisfies Gate & Record<string, unknown>;
+  };
 }

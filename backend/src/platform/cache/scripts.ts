@@ -4,10 +4,10 @@ import type { RedisClient } from './redis.ts';
  * The keys, all in a namespace that changes with the Redis process and with the epoch of the gate (coherent-cache.ts):
  *   v:<tag>  hash, field -> payload   the cached answers of a tag; expire
  *   l:<tag>  hash, field -> token     the leases: who may fill which field; expire
- *   w:<tag>  set of tokens            the markers: writes that have begun and are not known to be over. Never expire: a marker
- *                                     that ends before its transaction lets a reader store what that is about to change
- *   open     string                   no write older than this memory is still running; never expires
- *   opening  string, a nonce          somebody finds out whether that is so
+ *   w:<tag>  set of names             the markers: writes that may happen and are not known to be settled. Never expire: a marker
+ *                                     that ends before its write lets a reader store what that is about to change
+ *   open     string                   every write that was not announced in this memory is over; never expires
+ *   opening  string                   somebody finds out whether that is so, since this memory was new
  * Each script runs in Redis as one step, so no other command can come between its lines.
  */
 const SCRIPTS = {
@@ -36,9 +36,15 @@ const SCRIPTS = {
       redis.call('SADD', KEYS[i + 2], ARGV[1])
     end
     return 1`,
+  // The opening of a new epoch begins, unless the old one is open, or another is at it. -> whether it may
+  cacheTake: `
+    if ARGV[1] == 'open' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+    if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+    redis.call('SET', KEYS[3], '1', 'PX', ARGV[2])
+    return 1`,
   // Only in the memory in which the opening began.
   cacheOpen: `
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
     redis.call('SET', KEYS[2], '1')
     redis.call('DEL', KEYS[1])
     return 1`,
@@ -70,15 +76,17 @@ export type ScriptedRedis = RedisClient & {
     ttlMs: number,
     maxFields: number,
   ): Promise<0 | 1>;
-  /** @param keysAndToken v, l and w of each tag, then the token */
+  /** @param keysAndToken v, l and w of each tag, then the name of the write */
   cacheBegin(numberOfKeys: number, ...keysAndToken: string[]): Promise<1>;
-  cacheOpen(opening: string, open: string, nonce: string): Promise<0 | 1>;
+  cacheTake(open: string, opening: string, next: string, gate: 'open' | 'closed', ms: number): Promise<0 | 1>;
+  cacheOpen(opening: string, open: string): Promise<0 | 1>;
 };
 
 export function withScripts(redis: RedisClient): ScriptedRedis {
   redis.defineCommand('cacheRead', { numberOfKeys: 4, lua: SCRIPTS.cacheRead });
   redis.defineCommand('cacheFill', { numberOfKeys: 2, lua: SCRIPTS.cacheFill });
   redis.defineCommand('cacheBegin', { lua: SCRIPTS.cacheBegin });
+  redis.defineCommand('cacheTake', { numberOfKeys: 3, lua: SCRIPTS.cacheTake });
   redis.defineCommand('cacheOpen', { numberOfKeys: 2, lua: SCRIPTS.cacheOpen });
   return redis as ScriptedRedis;
 }

@@ -1,10 +1,10 @@
 /**
- * The tags of a collection: one a row (its answer, also "there is none"), and one for all lists. `written` is what a write
- * of a row changes, also one that makes or removes it.
+ * The tags of a collection: one a row, and one for all lists. `written` is what a write of a row changes, also one that removes it; one
+ * that makes it changes the lists.
  */
 export const collectionTags = (collection: string) => {
   const one = (id: number | string) => `${collection}:${id}`;
-  return { lists: collection, one, written: (row: { readonly id: number | string }) => [one(row.id), collection] };
+  return { lists: collection, one, written: (id: number | string) => [one(id), collection] };
 };
 
 /** The field of a list: all of its query, in one order, so that no parameter can be forgotten. */

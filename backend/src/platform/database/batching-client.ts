@@ -14,9 +14,6 @@ function nameOf(text: string): string | undefined {
   return name;
 }
 
-/** The question for the number of the transaction (xid8). */
-export const XID = 'select pg_current_xact_id()::text as xid';
-
 /** What node-postgres has and does not declare. */
 interface Internals {
   readonly connection: { readonly stream: Socket; sync(): void; query(text: string): void };
@@ -38,7 +35,7 @@ interface Group {
  * with one packet too, and wakes us once. (In `pipeline` mode, which this needs, node-postgres sends a Sync with each
  * statement, and PostgreSQL a packet with each Sync.) When one fails, PostgreSQL skips the rest of its group.
  *
- * A connection is one request's, so that a group is what that request sends: BEGIN with the first statement, or the last with COMMIT.
+ * A connection is one request's, so that a group is what that request sends: the last statement of a transaction with COMMIT.
  *
  * A query that is given up ends its connection. Without `pipeline` node-postgres only forgets the query: a BEGIN that was given
  * up and then ran left the next INSERT in a transaction that nobody committed: acknowledged, and lost.
@@ -49,7 +46,6 @@ export class BatchingClient extends InternalClient {
   /** Statements that were sent without their Sync. */
   #open = 0;
   #corked = false;
-  #xid: Promise<unknown> | undefined;
   readonly #sync: () => void;
 
   constructor(config?: ClientConfig) {
@@ -68,16 +64,9 @@ export class BatchingClient extends InternalClient {
 
   // biome-ignore lint/suspicious/noExplicitAny: the overloads of Client.query, passed on as they come
   override query(text: any, values?: any, callback?: any): any {
-    if (text === XID && this.#xid) return this.#xid;
     this.#cork();
     if (typeof text !== 'string' || !values || callback) return super.query(text, values, callback);
-    const answer = this.#named(text, values);
-    if (text.startsWith('start transaction')) {
-      // With BEGIN: a round trip for what every write needs.
-      this.#xid = this.#named(XID);
-      this.#xid.catch(() => {}); // thrown to whoever asks for it
-    }
-    return answer;
+    return this.#named(text, values);
   }
 
   /** As `super.query({ text, values, name })`, which would copy that object by its property descriptors: 3 % of a create. */

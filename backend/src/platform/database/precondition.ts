@@ -6,12 +6,15 @@ export const nextVersion = sql<number>`nextval('row_version')`;
 /** What a write asks of the stored row (If-Match): nothing, that it exists ("*"), or that it has one of these versions. */
 export type Precondition = undefined | '*' | readonly string[];
 
+/** The versions that If-Match names, of the form of ours; undefined: any will do. */
+export function versionsOf(precondition: Precondition): readonly string[] | undefined {
+  if (precondition === undefined || precondition === '*') return undefined;
+  return precondition.filter((version) => /^[1-9]\d{0,17}$/.test(version));
+}
+
 /** The precondition as a condition of the write itself: checked and written in one statement, nobody can come between. */
-export function versionMatches(precondition: Precondition): RawBuilder<SqlBool> {
-  if (precondition === undefined || precondition === '*') return sql`true`;
-  // Tags of another form than ours name no version of this row.
-  const versions = precondition.filter((version) => /^[1-9]\d{0,17}$/.test(version));
-  return sql`version = any(${versions}::bigint[])`;
+export function versionIs(versions: readonly string[] | undefined): RawBuilder<SqlBool> {
+  return versions === undefined ? sql`true` : sql`version = any(${versions}::bigint[])`;
 }
 
 /** The same question of a row that was read. */

@@ -99,15 +99,19 @@ export interface OrderItemsTable {
 }
 
 /** One row: whether the cache may be used, and in which epoch (platform/cache/gate.ts). */
-export interface CacheGateTable {
+export interface WriteGateTable {
   epoch: string;
   open: boolean;
+  /** PostgreSQL's own: another after each failover or restore. */
+  timeline: string;
 }
 
 /** When each replica last reached Redis. */
 export interface CachePeerTable {
   instance: string;
   seen_at: Timestamp;
+  /** Of the cache; null: a replica of an older release. */
+  protocol: number | null;
 }
 
 /** What came of a write, under each of the names that it was sent with (platform/http/write.ts). */
@@ -117,6 +121,8 @@ export interface WriteOutcomesTable {
   /** Hash of the request; only with a client's name, under which another request may come. */
   request: string | null;
   outcome: unknown;
+  /** The guard (database/write-outcomes.ts). */
+  epoch: string;
   created_at: Generated<Timestamp>;
 }
 
@@ -130,7 +136,7 @@ export interface Database {
   products: ProductsTable;
   orders: OrdersTable;
   order_items: OrderItemsTable;
-  cache_gate: CacheGateTable;
+  write_gate: WriteGateTable;
   cache_peer: CachePeerTable;
   write_outcomes: WriteOutcomesTable;
 }

@@ -46,10 +46,14 @@ export function readPrecondition(headers: IncomingHttpHeaders, honoured: boolean
   return parseTags(header, 'If-Match').flatMap((tag) => (tag.weak ? [] : [tag.version]));
 }
 
-/** Why a write by id found no row: 412 when it is there in another version, else 404. */
-export async function notWritten(what: string, precondition: Precondition, find: () => Promise<unknown>) {
+/** A write by id has found no row. @throws HttpError 412 when it is there in another version, else 404 */
+export async function notWritten(
+  what: string,
+  precondition: Precondition,
+  find: () => Promise<unknown>,
+): Promise<never> {
   const exists = precondition !== undefined && (await find()) !== undefined;
-  return exists ? preconditionFailed() : notFound(what);
+  throw exists ? preconditionFailed() : notFound(what);
 }
 
 export const preconditionFailed = () => new HttpError(412, 'the resource has changed since the given ETag');

@@ -9,8 +9,8 @@ import { HttpError, type InputError } from './errors.ts';
 import type { Lane } from './fast-lane.ts';
 import { forExpress, type Handler, type Incoming, type Outgoing, sendText, setHeaders } from './handler.ts';
 import { nextLink, splitUrl } from './paging.ts';
-import { type Answer, type HeaderName, headersOf, type Route } from './route.ts';
-import { createWrite, readNames, type Write } from './write.ts';
+import { type Answer, type HeaderName, headersOf, type Route, type Written } from './route.ts';
+import { createWrite, readNames, type Work, type Write } from './write.ts';
 
 export interface MountOptions {
   /** What a client must show to be let through to the routes with `admin`. */
@@ -81,13 +81,16 @@ function endpoint(route: Route, write: Write, options: MountOptions): Handler {
     if (isWrite) input.precondition = readPrecondition(request.headers, route.conditional ?? false);
     const isCurrent = !isWrite && route.conditional ? readIfNoneMatch(request.headers) : () => false;
     if (body) input.body = check('body', body, request.body);
-    const answer = route.write
-      ? await write(readNames(request), (trx) => route.write(input as never, trx))
-      : await route.handle(input as never);
+    const answer = route.handle
+      ? await route.handle(input as never)
+      : await write(readNames(request), workOf(route, input as never));
     if (options.checkReplies) checkReply(route, answer);
     send(request, response, answer, isCurrent);
   };
 }
+
+const workOf = (route: Route, input: never): Work =>
+  route.write ? route.write(input) : (trx) => (route as Required<Route>).transaction(input, trx) as Promise<Written>;
 
 /** No body of ours has more fields, and no client reads more errors: a million of either would hold up all others. */
 const MAX_FIELDS = 100;

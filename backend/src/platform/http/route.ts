@@ -1,6 +1,9 @@
 import type { ObjectSchema, Schema } from 'joi';
+import type { Kysely } from 'kysely';
 import type { CacheOutcome } from '../cache/cache.ts';
 import type { Precondition } from '../database/precondition.ts';
+import type { Database } from '../database/schema.ts';
+import type { OneStatement } from '../database/write-outcomes.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { HttpError } from './errors.ts';
 import type { Cursor } from './paging.ts';
@@ -55,13 +58,29 @@ export interface Answer {
   readonly cache?: CacheOutcome;
 }
 
-/** What a write answers. */
+/** What a write of several statements answers. */
 export interface Written extends Answer {
   /** The tags of all cached answers that it changes (platform/cache/tags.ts); none, if its rows are not cached. */
   readonly changed: readonly string[];
   /** Called once it is committed, and not when the same write comes again; for counters. */
   readonly committed?: () => void;
 }
+
+/** A write of one statement. The row that it changed is kept with it, so `answer` must be made of nothing else than that and the input. */
+export interface OneWrite<Row> {
+  /** The tags of all cached answers that it changes, as far as the input tells: lists share a tag for this (platform/cache/tags.ts). */
+  readonly changed?: readonly string[];
+  readonly statement: OneStatement<Row>;
+  answer(row: Row): Answer;
+  /** What to answer if no row was changed. @throws HttpError why */
+  absent?(db: Kysely<Database>): Promise<Answer>;
+  /** What PostgreSQL's refusal means. @throws HttpError, or the error itself */
+  refused?(error: unknown): never;
+  /** Called once it is committed, and not when the same write comes again; for counters. */
+  committed?(row: Row): void;
+}
+/** Gives `answer` and the others the type of the statement's row. */
+export const oneStatement = <Row>(write: OneWrite<Row>) => write as OneWrite<unknown>;
 
 /** An answer that is one row: the version goes into the ETag, the rest is the body. */
 export function resource(status: number, row: { readonly version: number }, headers?: Record<string, string>): Answer {
@@ -93,18 +112,24 @@ interface Common<I extends Inputs> {
 interface Handler<I extends Inputs> {
   handle(input: Validated<I>): Promise<Answer> | Answer;
   readonly write?: never;
+  readonly transaction?: never;
 }
 
-/**
- * Writes, in a transaction that ends with the answer: whatever it throws rolls back. It may run more than once, and counts once;
- * retries of Nginx and of the client get the first answer (write.ts).
- */
+/** Writes with one statement; retries of Nginx and of the client get the first answer (write.ts). */
 interface Writer<I extends Inputs> {
-  write(input: Validated<I>, trx: WriteTransaction): Promise<Written>;
+  write(input: Validated<I>): OneWrite<unknown>;
   readonly handle?: never;
+  readonly transaction?: never;
 }
 
-export type Declaration<I extends Inputs> = Common<I> & (Handler<I> | Writer<I>);
+/** Writes with several, in a transaction that ends with the answer: whatever it throws rolls back. It may run more than once, and counts once. */
+interface Transactor<I extends Inputs> {
+  transaction(input: Validated<I>, trx: WriteTransaction): Promise<Written>;
+  readonly handle?: never;
+  readonly write?: never;
+}
+
+export type Declaration<I extends Inputs> = Common<I> & (Handler<I> | Writer<I> | Transactor<I>);
 
 /** A declared route. From it come validation, the OpenAPI document, the metrics label and Nginx's list of paths. */
 export type Route = Declaration<Inputs> & {
@@ -132,7 +157,7 @@ export function headersOf(route: Declaration<Inputs>, status: number): HeaderNam
   if (status === 201) names.push('Location');
   if (status === 201 || (route.conditional && route.method !== 'delete')) names.push('ETag');
   if (route.cached) names.push('X-Cache');
-  if (route.write) names.push('Idempotent-Replayed');
+  if (!route.handle) names.push('Idempotent-Replayed');
   if (route.input?.query?.describe().keys.cursor) names.push('Link');
   if (status === 503) names.push('Retry-After');
   if (reply?.type) names.push('Content-Type');

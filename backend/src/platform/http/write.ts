@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
+import { type Announce, NotAnnounced, Unsettled } from '../cache/cache.ts';
 import { classifyDatabaseError } from '../database/errors.ts';
 import {
   ageOfOldestOutcome,
@@ -8,30 +9,38 @@ import {
   findOutcomes,
   insertOutcome,
   isTaken,
-  type OutcomeName,
+  type Keeping,
+  rowOf,
+  UNCACHED,
 } from '../database/write-outcomes.ts';
 import type { WriteTransaction } from '../database/write-transaction.ts';
 import type { Deps } from '../deps.ts';
 import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
 import type { Incoming } from './handler.ts';
-import type { Answer, Written } from './route.ts';
+import type { Answer, OneWrite, Written } from './route.ts';
 
-/** What is kept of a write: its answer, or why there was none. Refused: it did not happen, and an attempt that is late must not do it. */
-type Outcome = { readonly answer: Answer } | { readonly problem: Problem } | { readonly refused: true };
+/**
+ * What is kept of a write: the row that it changed, or its answer, or why there was none. Refused: it did not happen, and an attempt that
+ * is late must not do it.
+ */
+type Outcome =
+  | { readonly row: Record<string, unknown> }
+  | { readonly answer: Answer }
+  | { readonly problem: Problem }
+  | { readonly refused: true };
 type Problem = Pick<HttpError, 'status' | 'message' | 'errors' | 'headers'>;
 
-export interface WriteNames {
-  readonly attempt: OutcomeName;
-  readonly client?: OutcomeName | undefined;
-}
-
-/** Another request that bears one of these names is finished. */
-class Taken extends Error {}
+/** The names of a write: Nginx's for the request, and the client's own for all of its retries, with a hash of the request. */
+export type WriteNames = Pick<Keeping, 'attempt' | 'client' | 'request'>;
+/** One statement, or several in a transaction. */
+export type Work = OneWrite<unknown> | ((trx: WriteTransaction) => Promise<Written>);
 
 const CLIENT_KEY = /^[\x21-\x7e]{1,255}$/;
 /** SQLSTATE of lock_timeout: another transaction with this name is still open. */
 const LOCK_TIMEOUT = '55P03';
 const EXPIRY_MS = 60_000;
+/** A replica that was stopped before it had a connection does not send its statement when it wakes (after that: client.ts, idle_session_timeout). */
+const MAX_AGE_MS = 60_000;
 
 /**
  * The names of a write. Nginx overwrites X-Attempt-Key with a value that is the same on every attempt that it makes for one
@@ -40,7 +49,7 @@ const EXPIRY_MS = 60_000;
  */
 export function readNames(request: Incoming): WriteNames {
   // Without Nginx there is one attempt only. Not the request's id, which a client chooses, and may choose twice.
-  const attempt = { name: `attempt:${request.headers['x-attempt-key'] ?? randomUUID()}`, request: null };
+  const attempt = `attempt:${request.headers['x-attempt-key'] ?? randomUUID()}`;
   const header = request.headers['idempotency-key'] as string | undefined; // Node joins those that come twice
   if (header === undefined) return { attempt };
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
@@ -50,96 +59,129 @@ export function readNames(request: Incoming): WriteNames {
   }
   const { method, originalUrl, body, headers } = request;
   const text = JSON.stringify([method, originalUrl, headers['if-match'], body]);
-  return { attempt, client: { name: `client:${key}`, request: createHash('sha256').update(text).digest('base64url') } };
+  return { attempt, client: `client:${key}`, request: createHash('sha256').update(text).digest('base64url') };
 }
 
-export type Write = (names: WriteNames, work: (trx: WriteTransaction) => Promise<Written>) => Promise<Answer>;
+export type Write = (names: WriteNames, work: Work) => Promise<Answer>;
 
 /**
- * Makes each write happen at most once, however often Nginx or the client sends it: what came of it is kept under its names in its own
- * transaction (docs/writes.md). `work` runs first, so that this costs one statement; a second transaction with a name
- * waits there for the first, and is rolled back if that commits.
+ * Makes each write happen at most once, however often Nginx or the client sends it: what came of it is kept under its names, by the
+ * same statement or in the same transaction (docs/writes.md). A second one with a name waits there for the first, and does nothing if that commits.
  */
 export function createWrite({ db, control, cache, metrics }: Deps): Write {
-  const named = ({ attempt, client }: WriteNames) => (client ? [attempt, client] : [attempt]);
-
-  /** @throws Taken, or HttpError 409 */
-  async function keep(on: typeof db, names: readonly OutcomeName[], outcome: Outcome): Promise<void> {
-    await insertOutcome(on, names, outcome).catch((error: unknown) => {
-      if (isTaken(error)) throw new Taken();
-      const isRunning = error instanceof DatabaseError && error.code === LOCK_TIMEOUT && names.length > 1;
-      throw isRunning ? new StillRunning() : error;
-    });
-  }
-
   /** Not 503, which promises that nothing happened: this attempt may be the second, and the first may have committed, or hang elsewhere. */
-  function unsettled(cause: unknown): HttpError {
+  function unsettled(cause: unknown): Unsettled {
     metrics.writesUnsettled.inc();
     const lost = 'the database is not available: the write, or an earlier attempt of it, may or may not have happened';
-    return new HttpError(504, lost, { cause });
+    return new Unsettled(504, lost, { cause });
   }
 
   /** Gives the first answer once more. */
-  async function replay(names: WriteNames): Promise<Answer> {
-    const rows = await findOutcomes(db, named(names)).catch((error: unknown) => {
+  async function replay({ attempt: own, client: key, request }: WriteNames, work: Work): Promise<Answer> {
+    const rows = await findOutcomes(db, key ? [own, key] : [own]).catch((error: unknown) => {
       throw unsettled(error);
     });
-    const find = (name: OutcomeName | undefined) => rows.find((row) => row.name === name?.name);
-    const [attempt, client] = [find(names.attempt), find(names.client)];
-    if (client && client.request !== names.client?.request) {
+    const [attempt, client] = [own, key].map((name) => rows.find((row) => row.name === name));
+    if (client && client.request !== request)
       throw new HttpError(422, 'this Idempotency-Key came with another request');
-    }
     const outcome = (client ?? attempt)?.outcome as Outcome | undefined;
     if (!outcome || 'refused' in outcome) throw new HttpError(503, 'this write was given up; nothing was written');
     metrics.writeReplays.inc({ scope: attempt ? 'attempt' : 'client' });
     const headers = { 'Idempotent-Replayed': 'true' };
-    if ('answer' in outcome) return { ...outcome.answer, headers: { ...outcome.answer.headers, ...headers } };
-    const { status, message, errors, headers: own } = outcome.problem;
-    throw new HttpError(status, message, { ...(errors && { errors }), headers: { ...own, ...headers } });
+    if ('problem' in outcome) {
+      const { status, message, errors, headers: own } = outcome.problem;
+      throw new HttpError(status, message, { ...(errors && { errors }), headers: { ...own, ...headers } });
+    }
+    const answer = 'answer' in outcome ? outcome.answer : (work as OneWrite<unknown>).answer(rowOf(outcome.row));
+    return { ...answer, headers: { ...answer.headers, ...headers } };
   }
 
   /**
-   * A failed write must not happen later: an attempt of the same request may hang in another replica, or COMMIT may have been lost on
-   * its way. So the failure is kept too, before the client is told.
+   * A failed write must not happen later: an attempt of the same request may hang in another replica, or the statement may have been lost
+   * on its way. So the failure is kept too, before the client is told.
    */
-  async function settle(names: WriteNames, error: unknown): Promise<Answer> {
-    const problem = toHttpError(error);
+  async function settle(names: WriteNames, work: Work, error: unknown): Promise<Answer> {
+    if (isTaken(error)) return replay(names, work);
+    const problem = isStillRunning(names, error) ? new StillRunning() : toHttpError(error);
     const isFinal = problem.status < 500 && !(problem instanceof StillRunning);
     const { status, message, errors, headers } = problem;
     try {
-      // In a transaction: of two names both are kept, or neither.
-      if (isFinal) {
-        const outcome = { problem: { status, message, errors, headers } };
-        await db.transaction().execute((trx) => keep(trx, named(names), outcome));
-      }
+      if (isFinal)
+        await insertOutcome(db, { ...names, epoch: UNCACHED }, { problem: { status, message, errors, headers } });
       // Not under the client's name: the next attempt with it may succeed. By connections of its own: the pool may be exhausted.
-      else await keep(control, [names.attempt], { refused: true });
+      else await insertOutcome(control, { attempt: names.attempt, epoch: UNCACHED }, { refused: true });
     } catch (failure) {
-      if (failure instanceof Taken) return replay(names);
-      if (failure instanceof StillRunning) return settle(names, failure);
+      if (isTaken(failure)) return replay(names, work);
+      if (isFinal && isStillRunning(names, failure)) return settle(names, work, failure);
       throw unsettled(problem.cause ?? failure);
     }
     if (classifyDatabaseError(error) === 'unknown-outcome') {
       throw new HttpError(503, 'the database was lost during the write; nothing was written', { cause: error });
     }
-    throw error;
+    throw problem instanceof StillRunning ? problem : error;
   }
 
-  return async function write(names, work) {
-    let committed: Written['committed'];
-    try {
-      const answer = await cache.write(db, async (trx) => {
-        const { changed, committed: after, ...own } = await work(trx);
-        committed = after;
-        return { value: own, tags: changed, last: () => keep(trx, named(names), { answer: own }) };
+  /** One statement: what is announced follows from the input. */
+  async function send(names: WriteNames, work: OneWrite<unknown>, announce: Announce): Promise<Answer> {
+    const began = performance.now();
+    const guard = await announce(work.changed ?? []);
+    const row = await db
+      .connection()
+      .execute(async (connection) => {
+        if (performance.now() - began > MAX_AGE_MS) throw new NotAnnounced();
+        return work.statement(connection, { ...names, ...guard });
+      })
+      .catch((error: unknown) => {
+        if (work.refused && !isTaken(error)) work.refused(error);
+        throw error;
       });
-      committed?.();
-      return answer;
-    } catch (error) {
-      return error instanceof Taken ? replay(names) : settle(names, error);
+    if (row !== undefined) {
+      work.committed?.(row);
+      return work.answer(row);
     }
-  };
+    if (!work.absent) throw new Error('a statement that changes a row has changed none');
+    const answer = await work.absent(db);
+    await insertOutcome(db, { ...names, epoch: UNCACHED }, { answer });
+    return answer;
+  }
+
+  /** Several: announced after the last of them, and its outcome goes with COMMIT in one packet. */
+  async function transact(names: WriteNames, work: (trx: WriteTransaction) => Promise<Written>, announce: Announce) {
+    const began = performance.now();
+    let last: Promise<void> | undefined;
+    let after: Written['committed'];
+    const transaction = db.transaction().setIsolationLevel('read committed');
+    const run = transaction.execute(async (trx) => {
+      if (performance.now() - began > MAX_AGE_MS) throw new NotAnnounced();
+      const { changed, committed, ...answer } = await work(trx as WriteTransaction);
+      const guard = await announce(changed);
+      last = insertOutcome(trx, { ...names, ...guard }, { answer });
+      last.catch(() => {}); // then COMMIT fails
+      after = committed;
+      return answer;
+    });
+    const answer = await run.catch(async (error: unknown) => {
+      await last; // throws why COMMIT failed, if that is why
+      throw error;
+    });
+    after?.();
+    return answer;
+  }
+
+  return (names, work) =>
+    cache.write(
+      names.attempt,
+      (announce) => (typeof work === 'function' ? transact(names, work, announce) : send(names, work, announce)),
+      (error) => settle(names, work, error),
+    );
 }
+
+/** Whether another request under the client's name had not ended when PostgreSQL gave up waiting for it. */
+const isStillRunning = ({ client }: WriteNames, error: unknown) =>
+  client !== undefined &&
+  error instanceof DatabaseError &&
+  error.code === LOCK_TIMEOUT &&
+  /write_outcomes/.test(error.where ?? '');
 
 class StillRunning extends HttpError {
   constructor() {

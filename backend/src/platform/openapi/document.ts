@@ -59,7 +59,7 @@ function operation(route: Route, all: readonly Route[]): Json {
       ...parameters('path', params),
       ...parameters('query', query),
       ...(route.conditional ? [precondition(route)] : []),
-      ...(route.write ? [IDEMPOTENCY_KEY] : []),
+      ...(!route.handle ? [IDEMPOTENCY_KEY] : []),
     ],
     ...(body && { requestBody: { required: true, content: { 'application/json': jsonOf(body) } } }),
     responses: { ...replies(route, all), ...problems(route) },
@@ -205,12 +205,12 @@ function problems(route: Route): Json {
   if (params || query || body || route.conditional || !isRead) statuses.push(400);
   if (route.admin) statuses.push(401, 403);
   if (route.conditional) statuses.push(isRead ? 304 : 412);
-  if (route.write) statuses.push(409, 422, 504);
-  if (body) statuses.push(415, ...(route.write ? [] : [422]));
+  if (!route.handle) statuses.push(409, 422, 504);
+  if (body) statuses.push(415, ...(!route.handle ? [] : [422]));
   if (!route.replies[503]) statuses.push(503);
   const more = [
     ...(route.cached ? (['X-Cache'] as const) : []),
-    ...(route.write ? (['Idempotent-Replayed'] as const) : []),
+    ...(!route.handle ? (['Idempotent-Replayed'] as const) : []),
   ];
   const own = Object.entries(route.problems ?? {}).map(([status, why]) => [
     status,
