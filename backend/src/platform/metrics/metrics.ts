@@ -17,7 +17,7 @@ const CACHE = {
   bypasses: ['pending', 'busy', 'closed', 'gate', 'disconnected', 'breaker', 'error'],
   fills: ['stored', 'refused', 'too_large', 'failed'],
   writes: ['announced', 'passed', 'refused'],
-  markers: ['over', 'in_progress', 'failed'],
+  markers: ['over', 'failed'],
 } as const;
 
 export interface Metrics {
@@ -185,7 +185,7 @@ function createCacheMetrics(registry: Registry) {
   const cacheErrors = counter('errors', 'Commands to Redis that failed or timed out', ['operation']);
   const cacheMarkers = counter(
     'marker_resolutions',
-    'Markers of writes about which PostgreSQL was asked, by what it said: over (and removed), in_progress, failed',
+    'Markers of writes that were settled by a reader, by whether that worked: over (and removed), failed',
     ['outcome'],
   );
   const cacheWrites = counter(
