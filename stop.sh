@@ -26,7 +26,7 @@ if [ $remove = 1 ]; then
     say "Removing the data of $(clone_name) for good: $(paste -sd, - <<<"${names:-there is none}" | sed 's/,/, /g')"
 fi
 if [ -n "$RUNNING" ]; then
-    [ "$WAY" != native ] || native_answers || warn "supervisord (pid $(native_supervisord)), which looks after this stack, does not answer: ending all of it by signal."
+    [ "$WAY" != native ] || native_answers || warn "$(native_lost): ending all of it by signal."
     step "stopping ($WAY)" "${WAY}_down"
 else
     say "The stack is not running."

@@ -23,7 +23,7 @@ clean_environment() {
 }
 clean_environment
 
-DATA=$ROOT/.data
+DATA=$(cd -P "$ROOT/.data" 2>/dev/null && pwd || echo "$ROOT/.data") # it may be a link, to a larger disk
 
 SAID='' # whether a sentence says why this ends
 say() { printf '%s\n' "$*"; }
@@ -37,8 +37,8 @@ say_reason() { trap 'reason $? "$BASH_COMMAND"' EXIT; }
 say_reason
 
 # What the configuration of supervisord or Compose, or a list of folders, would take for something else.
-case $ROOT in
-    *[\"\\:]* | *' ;'* | *' #'* | *$'\n'* | *$'\t'*) die "this clone's path has a quote, a backslash, a colon, a line end, a tab, or a blank before ; or #, which the programs' configuration cannot hold: move it. It is $ROOT" ;;
+case "$ROOT $DATA" in
+    *[\"\\:]* | *' ;'* | *' #'* | *$'\n'* | *$'\t'*) die "this clone's path has a quote, a backslash, a colon, a line end, a tab, or a blank before ; or #, which the programs' configuration cannot hold: move it. It is $ROOT, its data $DATA" ;;
 esac
 
 # within SECONDS COMMAND...: ends it, with the code 124, when it takes longer. (macOS has no `timeout`, and it runs no function.)

@@ -14,20 +14,29 @@ HERE=/proc/self/cwd
 ctl() { ask_supervisord 600 "$@"; } # to stop sixteen replicas takes minutes
 ask_supervisord() { local seconds=$1; shift; (cd "$DATA" && within "$seconds" supervisorctl -c $HERE/run/supervisord.conf "$@"); }
 
-# The process of this clone's supervisord; fails when there is none. Its pid file may be gone, or name another's process by now.
+# The process of this clone's supervisord; fails when there is none. Its pid file may be gone, or name another's process by now. Releases
+# before this one started it elsewhere, with the whole path of its configuration: an upgrade must find it.
 native_supervisord() {
-    local file pid
+    local file pid words old=$ROOT/.data/run/supervisord.conf
     # shellcheck disable=SC2013 # no blank in these names
-    for file in $(grep -lsF "$HERE/run/supervisord.conf" /proc/[0-9]*/cmdline); do
+    for file in $(grep -lsF -e "$HERE/run/supervisord.conf" -e "$old" /proc/[0-9]*/cmdline); do
         pid=$(basename "$(dirname "$file")")
-        case $({ tr '\0' '\n' <"$file"; } 2>/dev/null) in *"/supervisord"$'\n'*) ;; *) continue ;; esac
+        words=$({ tr '\0' '\n' <"$file"; } 2>/dev/null)$'\n'
+        case $words in *"/supervisord"$'\n'*) ;; *) continue ;; esac
+        case $words in *$'\n'"$old"$'\n'*) echo "$pid"; return 0 ;; esac
         case $(readlink "/proc/$pid/cwd") in "$DATA" | "$DATA (deleted)") echo "$pid"; return 0 ;; esac
     done
     return 1
 }
 native_is_running() { native_supervisord >/dev/null; }
 # Whether it can be asked: a socket that was removed, or a process that was stopped, must not look like a healthy stack.
-native_answers() { [[ $(ask_supervisord 10 pid 2>/dev/null) =~ ^[0-9]+$ ]]; }
+native_answers() { [ "$(native_here)" = "$DATA" ] && [[ $(ask_supervisord 10 pid 2>/dev/null) =~ ^[0-9]+$ ]]; }
+native_here() { readlink "/proc/$(native_supervisord)/cwd" || true; }
+native_lost() { # what is said when it does not
+    local why='does not answer'
+    case $(native_here) in "$DATA"*) ;; *) why='is of an earlier release' ;; esac
+    echo "supervisord (pid $(native_supervisord)), which looks after this stack, $why"
+}
 # Processes of this clone that no supervisord looks after, because it was killed: found by the folder they run in. Each
 # user is asked for its own, because root in a container may not look into another user's process.
 native_orphans() {
@@ -40,14 +49,15 @@ native_orphans() {
                 pid=${link#/proc/} pid=${pid%/cwd}
                 case $(readlink "$link" 2>/dev/null) in
                     "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx | prometheus*) echo "$pid" ;; esac ;;
-                    "$1" | "$2"/*) ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -Eq "/node .*(dist/server.js|src/server.ts)" || echo "$pid" ;;
+                    # Not those of the tests or of npm run dev, which run there too.
+                    "$1" | "$2"/*) ! grep -Ezqs "^SUPERVISOR_PROCESS_NAME=backend-[0-9]+$" "/proc/$pid/environ" || echo "$pid" ;;
                 esac
             done' "$SERVICES" "$ROOT/backend" "$DATA/releases" &
     done
     wait
 }
 native_end_orphans() {
-    local pid signal deadline=$((SECONDS + 20))
+    local pid signal deadline=$((SECONDS + 30)) # as long as supervisord gives PostgreSQL
     ! native_is_running || return 0
     [ -n "$(native_orphans)" ] || return 0
     say "Ending what a supervisord that was killed left behind."
@@ -56,15 +66,18 @@ native_end_orphans() {
         sleep 1
     done
     while [ -n "$(native_orphans)" ]; do
-        [ $SECONDS -lt $deadline ] || die "these processes do not end: $(native_orphans | tr '\n' ' ')"
+        [ $SECONDS -lt $((deadline + 10)) ] || die "these processes do not end: $(native_orphans | sort -nu | tr '\n' ' ')"
+        [ $SECONDS -lt $deadline ] || for pid in $(native_orphans); do kill -KILL "$pid" 2>/dev/null || true; done # one that hangs
         sleep 0.5
     done
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ] || [ -e "$SERVICES/postgres.upgrading" ]; }
 native_prepare() {
     [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"
-    [ "$RUNNING" != native ] || native_answers || [ "${COMMAND:-}" = up ] ||
-        die "supervisord (pid $(native_supervisord)), which looks after this stack, does not answer: end the stack with ./stop.sh, then ./start.sh"
+    case ${COMMAND:-up} in
+        up | backup | logs | seed | shell) ;; # what needs no supervisord; above all, a backup
+        *) [ "$RUNNING" != native ] || native_answers || die "$(native_lost): end the stack with ./stop.sh, then ./start.sh" ;;
+    esac
     [ "${COMMAND:-}" != up ] || native_undo_upgrade
     native_find_postgres
     native_release
@@ -467,7 +480,7 @@ native_exits() { grep -cF "exited: $1 (" "$DATA/logs/supervisord.log" || true; }
 native_up() {
     local lowest name
     if [ "$RUNNING" = native ] && ! native_answers; then
-        warn "supervisord, which looks after this stack, does not answer: ending it, and starting anew."
+        warn "$(native_lost): ending it, and starting anew."
         native_down
         RUNNING=''
     fi
@@ -630,7 +643,8 @@ native_down() {
     fi
     deadline=$((SECONDS + 60)) # Nginx and PostgreSQL end within half a minute
     while native_is_running; do # it removes its pid file before it ends
-        if [ $SECONDS -gt $deadline ]; then kill -KILL "$pid" || true; fi
+        [ $SECONDS -le $deadline ] || kill -KILL "$pid" || true
+        [ $SECONDS -le $((deadline + 10)) ] || die "supervisord (pid $pid) does not end"
         sleep 0.2
     done
     native_end_orphans
