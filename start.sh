@@ -174,6 +174,7 @@ case $COMMAND in
         "${WAY}_seed" ${arguments[@]+"${arguments[@]}"} ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
+        SAID=1 # its code is that of what was typed there
         "${WAY}_shell" "${arguments[@]}" ;;
     *) "${WAY}_$COMMAND" ${arguments[@]+"${arguments[@]}"} ;;
 esac

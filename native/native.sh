@@ -167,8 +167,9 @@ native_build() { # [force]
     rm -rf "$DATA/releases/new"; mkdir -p "$DATA/releases/new"
     mv "$ROOT/backend/dist" "$DATA/releases/new/"
     cp "$ROOT/backend/package.json" "$DATA/releases/new/"
-    # Links, so that it costs nothing; npm replaces files and does not write into them.
-    cp -al "$ROOT/backend/node_modules" "$DATA/releases/new/"
+    # Links, so that it costs nothing; npm replaces files and does not write into them. Not between file systems, nor to another user's files.
+    cp -alH "$ROOT/backend/node_modules" "$DATA/releases/new/" 2>/dev/null ||
+        { rm -rf "$DATA/releases/new/node_modules"; cp -aH "$ROOT/backend/node_modules" "$DATA/releases/new/"; }
     mv "$DATA/releases/new" "$DATA/releases/$name"
     RELEASE=$DATA/releases/$name
 }
@@ -407,13 +408,17 @@ native_nginx() {
 
 native_monitoring() {
     local name folder=$SERVICES/prometheus/etc before
+    [ -n "$MONITORING" ] || return 0
     before=$(checksum_files "$folder" 2>/dev/null) || true
-    command -v promtool >/dev/null || return 0
-    promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1 ||
-        { tail -n 5 "$DATA/logs/start.log" >&2; warn "  Prometheus would refuse its configuration or rules: it goes on with those before, if it runs"; return 0; }
     mkdir -p "$folder"
-    cp "$ROOT/native/postgres-tables.yml" "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
-    rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
+    cp "$ROOT/native/postgres-tables.yml" "$folder/"
+    if ! command -v promtool >/dev/null || promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1; then
+        cp "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
+        rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
+    else
+        tail -n 5 "$DATA/logs/start.log" >&2
+        warn "  Prometheus would refuse its configuration or rules: it goes on with those before, if there are any"
+    fi
     native_targets | write_targets "$folder/targets"
     chmod -R a+rX "$folder"
     [ "$was_running" = 0 ] || ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
@@ -449,13 +454,13 @@ native_states() {
     done
 }
 
-# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still. Each question to it
-# costs 0.2 s, so one that has just begun is not asked what it runs.
+# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still, also what it would try again only
+# later (BACKOFF: minutes, after a long time in vain). Each question to it costs 0.2 s, so one that has just begun is not asked what it runs.
 native_converge() {
     local name said
     said=$(ctl update "$@") || die "supervisord refuses its configuration: $said"
     [ "$was_running" = 1 ] || return 0
-    for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
+    for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING)$/ { print $1 }'); do ctl restart "$name" >/dev/null || true; done
 }
 native_wait() {
     local name asked=$SECONDS deadline=$((SECONDS + 60)) before
@@ -467,7 +472,7 @@ native_wait() {
             asked=$SECONDS
             # supervisord starts it for ever, ever more seldom: so many times in vain are enough to say so.
             if [ $SECONDS -gt $deadline ] || [ $(($(native_exits "$name") - before)) -ge "${TRIES:-4}" ]; then
-                grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1 >&2 || true
+                { grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1; ctl status "$name"; } >&2 || true
                 warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
                 die "$name did not become healthy"
             fi
@@ -530,8 +535,8 @@ native_apply() {
     native_wait nginx
     [ "$DEV" = 1 ] || native_converge watchdog
     native_monitoring
-    native_keep_release
     [ $was_running = 0 ] || ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
+    native_keep_release
 }
 # Takes over what is new for this replica; with --rolling it is replaced in any case, and the next one's turn comes when Nginx
 # has got used to it.
