@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the stack and looks after it; see --help. The work is in native/compose.sh and native/native.sh.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=$(unset CDPATH; cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=native/common.sh
 . "$ROOT/native/common.sh"
 # shellcheck source=native/packages.sh
@@ -174,6 +174,7 @@ case $COMMAND in
         "${WAY}_seed" ${arguments[@]+"${arguments[@]}"} ;;
     shell)
         [ ${#arguments[@]} -gt 0 ] || die "which service? $("${WAY}_services" | tr '\n' ' ')"
+        SAID=1 # its code is that of what was typed there
         "${WAY}_shell" "${arguments[@]}" ;;
     *) "${WAY}_$COMMAND" ${arguments[@]+"${arguments[@]}"} ;;
 esac

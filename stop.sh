@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stops the stack. The data stays; `--volumes` removes it too.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=$(unset CDPATH; cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=native/common.sh
 . "$ROOT/native/common.sh"
 # shellcheck source=native/compose.sh
@@ -10,6 +10,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$ROOT/native/native.sh"
 
 remove=0
+[ $# -le 1 ] || die "one argument at most (see ./stop.sh --help)"
 case ${1:-} in
     '') ;;
     --volumes) remove=1 ;;
@@ -23,10 +24,11 @@ choose_way
 names=''
 if [ $remove = 1 ]; then
     names=$("${WAY}_volumes")
+    [ "$WAY" != docker ] || docker_check_owner
     say "Removing the data of $(clone_name) for good: $(paste -sd, - <<<"${names:-there is none}" | sed 's/,/, /g')"
 fi
 if [ -n "$RUNNING" ]; then
-    [ "$WAY" != native ] || native_answers || warn "supervisord (pid $(native_supervisord)), which looks after this stack, does not answer: ending all of it by signal."
+    [ "$WAY" != native ] || native_answers || warn "$(native_lost): ending all of it by signal."
     step "stopping ($WAY)" "${WAY}_down"
 else
     say "The stack is not running."

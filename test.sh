@@ -2,7 +2,7 @@
 # Checks everything that can be checked on this machine: scripts, style, imports, types, generated files, then the unit,
 # HTTP and black-box tests, and the console in a browser. It uses PostgreSQL, Redis and Nginx of its own on free ports, never yours.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=$(unset CDPATH; cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 for part in common packages; do
     # shellcheck source=/dev/null
     . "$ROOT/native/$part.sh"

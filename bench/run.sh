@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares this stack with its peers, or replicas with more replicas; see --help.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+ROOT=$(unset CDPATH; cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 for part in common packages; do
     # shellcheck source=/dev/null
     . "$ROOT/native/$part.sh"

@@ -2,7 +2,7 @@
 # Puts load on the stack with k6 and says whether it met its objectives; see --help.
 # shellcheck disable=SC2317 # functions that are called through others
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+ROOT=$(unset CDPATH; cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=native/common.sh
 . "$ROOT/native/common.sh"
 # shellcheck source=native/compose.sh

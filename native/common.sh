@@ -12,8 +12,9 @@ clean_environment() {
     shopt -u nullglob failglob dotglob nocaseglob nocasematch
     for name in $(compgen -e); do
         case $name in
-            COMPOSE_PROFILES) ;;
+            COMPOSE_PROFILES | PGADMIN_*) ;;
             npm_config_registry | npm_config_*proxy | npm_config_ca | npm_config_cafile | npm_config_strict_ssl | npm_config_cache | npm_config_*userconfig | npm_config_//*) ;;
+            NPM_CONFIG_REGISTRY | NPM_CONFIG_*PROXY | NPM_CONFIG_CA | NPM_CONFIG_CAFILE | NPM_CONFIG_STRICT_SSL | NPM_CONFIG_CACHE | NPM_CONFIG_*USERCONFIG) ;;
             CDPATH | BASH_ENV | ENV | GREP_* | POSIXLY_CORRECT | NODE_ENV | NODE_OPTIONS | NODE_PATH | PG* | COMPOSE_* | npm_* | NPM_CONFIG_*) unset "$name" ;;
         esac
     done
@@ -23,30 +24,31 @@ clean_environment() {
 }
 clean_environment
 
-DATA=$ROOT/.data
+DATA=$(cd -P "$ROOT/.data" 2>/dev/null && pwd || echo "$ROOT/.data") # it may be a link, to a larger disk
 
 SAID='' # whether a sentence says why this ends
 say() { printf '%s\n' "$*"; }
 warn() { SAID=1; printf '%s\n' "$*" >&2; }
-die() { warn "error: $*"; exit $((BASH_SUBSHELL > 0 ? 3 : 1)); } # 3: the shell around it need not say it again
+die() { warn "error: $*"; exit $((BASH_SUBSHELL > 0 ? 117 : 1)); } # 117: the shell around it need not say it again
 # Nothing ends without a reason: a command that `set -e` ends us for is named. For a trap of EXIT, which passes on what it ends with.
 reason() { # CODE COMMAND
-    [ "$1" = 0 ] || [ "$1" = 3 ] || [ "$1" -gt 128 ] || [ -n "$SAID" ] || warn "error: $(basename "$0") ended with $1, for: $2"
+    case $1 in 0 | 117 | 129 | 130 | 143) return 0 ;; esac # no failure, or said, or a signal
+    [ -n "$SAID" ] || warn "error: $(basename "$0") ended with $1, for: $2"
 }
 say_reason() { trap 'reason $? "$BASH_COMMAND"' EXIT; }
 say_reason
 
 # What the configuration of supervisord or Compose, or a list of folders, would take for something else.
-case $ROOT in
-    *[\"\\:]* | *' ;'* | *' #'* | *$'\n'* | *$'\t'*) die "this clone's path has a quote, a backslash, a colon, a line end, a tab, or a blank before ; or #, which the programs' configuration cannot hold: move it. It is $ROOT" ;;
+case "$ROOT $DATA" in
+    *[\"\\:]* | *' ;'* | *' #'* | *$'\n'* | *$'\t'*) die "this clone's path has a quote, a backslash, a colon, a line end, a tab, or a blank before ; or #, which the programs' configuration cannot hold: move it. It is $ROOT, its data $DATA" ;;
 esac
 
 # within SECONDS COMMAND...: ends it, with the code 124, when it takes longer. (macOS has no `timeout`, and it runs no function.)
 within() {
     local seconds=$1 pid watcher code=0; shift
-    "$@" <&0 9>&- & pid=$!
+    set -m; "$@" </dev/null 9>&- & pid=$!; set +m # a process group of its own, to be ended with what it has started
     # USR1, because in a trap TERM is ignored
-    (trap 'kill -KILL "${timer:-}"; exit 0' USR1; sleep "$seconds" & timer=$!; wait "$timer"; kill -KILL "$pid") >/dev/null 2>&1 9>&- & watcher=$!
+    (trap 'kill -KILL "${timer:-}"; exit 0' USR1; sleep "$seconds" & timer=$!; wait "$timer"; kill -KILL -- "-$pid") >/dev/null 2>&1 9>&- & watcher=$!
     wait "$pid" 2>/dev/null || code=$?
     kill -USR1 "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true

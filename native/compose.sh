@@ -171,6 +171,7 @@ docker_compose_up() { # ARGUMENT... of compose up; uses `options` and SEEN, the 
 }
 
 docker_up() {
+    docker_check_owner
     # A clone made under umask 077 has files that a container's user could not read, built into an image or mounted.
     find "$ROOT"/{backend,frontend,nginx,monitoring,k6} -name node_modules -prune -o ! -type l ! -perm -a+r -exec chmod a+rX {} +
     case ${DOCKER_HOST:-unix:} in unix:* | npipe:*) check_ports docker_owns < <(docker_ports) ;; esac
@@ -251,7 +252,11 @@ docker_check_image() {
     [ -n "$version" ] || die "POSTGRES_IMAGE=$POSTGRES_IMAGE does not say which PostgreSQL it has: use an official image, such as $(sed -n 's/^POSTGRES_IMAGE=//p' "$ROOT/.env.example")"
     [ "$LAST_IMAGE" != "$POSTGRES_IMAGE" ] && docker_data_exists || return 0
     data=$(data_versions)
-    case $data in '' | "$version ") ;; *) die "the data is of PostgreSQL ${data% }, and POSTGRES_IMAGE=$POSTGRES_IMAGE is $version: ./start.sh upgrade takes it over, or put the former image back in .env" ;; esac
+    case $data in
+        '' | "$version ") ;;
+        *readable*) die "the user of $POSTGRES_IMAGE cannot read the data, which another image made: put the former image back in .env" ;;
+        *) die "the data is of PostgreSQL ${data% }, and POSTGRES_IMAGE=$POSTGRES_IMAGE is $version: ./start.sh upgrade takes it over, or put the former image back in .env" ;;
+    esac
 }
 docker_upgrade() {
     local to data from
@@ -263,6 +268,7 @@ docker_upgrade() {
     from=$(tr ' ' '\n' <<<"$data" | grep -vx "$to" | head -n 1) || true # both: an upgrade was interrupted
     [ -n "$from" ] || { say "The data is of PostgreSQL $to already: nothing to upgrade."; return 0; }
     [ "$from" -lt "$to" ] || die "the data is of PostgreSQL $from, which is newer than $POSTGRES_IMAGE: put the former image back in .env"
+    [ "$(in_volume "[ ! -e $from/kept ] || echo there")" = '' ] || die "the volume ${PROJECT}_postgres has data of PostgreSQL $from of an earlier upgrade: remove its folder $from/kept first"
     OLD_IMAGE=$LAST_IMAGE NEW_IMAGE=$POSTGRES_IMAGE
     [ "$(image_version "${OLD_IMAGE:-none}")" = "$from" ] || OLD_IMAGE=postgres:$from
     POSTGRES_IMAGE=$OLD_IMAGE step "fetching $OLD_IMAGE" compose pull --policy missing postgres
@@ -284,7 +290,7 @@ docker_new_cluster() {
     TANDEM_UPGRADE=yes step "starting PostgreSQL $2" compose up -d --no-deps --wait postgres
 }
 docker_keep_old() {
-    in_volume "rm -rf $1/kept; mv $1/docker $1/kept"
+    in_volume "mv $1/docker $1/kept"
     say "The data of PostgreSQL $1 is kept in the volume ${PROJECT}_postgres, in the folder $1/kept."
 }
 docker_logs() {
@@ -309,19 +315,23 @@ docker_down() {
     docker_end_up
     (
         cd "$DATA/logs" && "$ENGINE" compose -p "$PROJECT" stop &&
-            project_containers -aq | while read -r id; do "$ENGINE" rm -v "$id"; done && # with the volumes without a name that an image asks for
+            project_containers -aq | while read -r id; do "$ENGINE" rm -f ${1:+-v} "$id"; done && # a shell or a load test that `stop` leaves; with --volumes also those without a name
             "$ENGINE" compose -p "$PROJECT" down --remove-orphans "$@"
     ) >"$DATA/logs/compose.log" 2>&1 9>&- || { tail -n 5 "$DATA/logs/compose.log" >&2; return 1; }
 }
 docker_volumes() { # a line each, with its size
     local sizes
-    [ -n "$ENGINE$PROJECT" ] || return 0
+    [ -n "$ENGINE" ] && [ -n "$PROJECT" ] || return 0
     sizes=$(within 60 "$ENGINE" system df -v --format '{{range .Volumes}}{{.Name}} {{.Size}}{{println}}{{end}}' 2>/dev/null) || true
     ask_engine volume ls -q --filter "label=com.docker.compose.project=$PROJECT" |
         while read -r name; do echo "the volume $name ($(awk -v name="$name" '$1 == name { print $2; found = 1 } END { if (!found) print "size unknown" }' <<<"$sizes"))"; done
 }
+# A copy of another's .env must not act on its data. (What removes .data by hand meets this too.)
+docker_check_owner() {
+    [ "${LAST_PROJECT:-$([ "$LAST_WAY" != docker ] || echo tandem)}" = "$PROJECT" ] || ! docker_data_exists ||
+        die "the volume ${PROJECT}_postgres is there, but this clone has never started the project $PROJECT. If .env is a copy of another's, give COMPOSE_PROJECT_NAME a name of its own; if .data was removed: printf 'docker 0 0\\n%s\\n%s\\n' \"\$PWD\" $PROJECT >.data/state"
+}
 docker_remove_data() {
-    [ "$LAST_PROJECT" = "$PROJECT" ] || die "this clone has never started the project $PROJECT, which may be another's: start it here first, or remove its volumes with $ENGINE"
     docker_down --volumes || die "the volumes could not be removed"
     "$ENGINE" image rm "$PROJECT-backend" "$PROJECT-nginx" >/dev/null 2>&1 || true # built for this clone
 }

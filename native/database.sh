@@ -22,7 +22,7 @@ backup_database() { # FILE [argument of pg_dump...]
 # How far a restore is, so that whatever ends it brings back what was: nothing, new (beside the old one), stopped (the API), swapped.
 RESTORING=''
 undo_restore() { # as reason
-    local code=$1
+    local code=$1 lost=0
     trap - EXIT
     reason "$@"
     trap '' HUP INT TERM # once
@@ -33,14 +33,20 @@ undo_restore() { # as reason
             warn "Putting the database back as it was."
             "${WAY}_stop_api" >/dev/null 2>&1 || true
             # Not known is whether the exchange was carried out, if that is what was interrupted.
-            if [ "$(sql postgres -c "select count(*) from pg_database where datname = 'tandem_before'")" = 1 ]; then
-                exchange_databases tandem tandem_restored tandem_before tandem ||
-                    warn "It could not be put back; it is kept as tandem_before: ./start.sh shell postgres"
-            fi
-            drop_databases
+            case $(sql postgres -c "select count(*) from pg_database where datname = 'tandem_before'") in
+                0) ;;
+                1) exchange_databases tandem tandem_restored tandem_before tandem || lost=1 ;;
+                *) lost=1 ;;
+            esac
+            [ "$lost" = 1 ] || drop_databases
             ("${WAY}_start_api") || warn "The API did not start: ./start.sh" ;;
     esac
-    [ -z "$RESTORING" ] || { warn "error: the database is as it was before"; [ "$code" != 0 ] || code=1; }
+    if [ "$lost" = 1 ]; then
+        warn "error: it could not be put back. It is kept as the database tandem_before: ./start.sh shell postgres"
+    elif [ -n "$RESTORING" ]; then
+        warn "error: the database is as it was before"
+    fi
+    [ "$code" != 0 ] || code=1
     exit "$code"
 }
 drop_databases() { sql postgres -c 'drop database if exists tandem_new with (force)' -c 'drop database if exists tandem_reference with (force)' -c 'drop database if exists tandem_restored with (force)' 2>/dev/null || true; }
@@ -120,8 +126,11 @@ undo_upgrade() { # as reason
     warn "Going back to PostgreSQL ${UPGRADING% *}."
     "${WAY}_stop_api" >/dev/null 2>&1 || true
     # shellcheck disable=SC2086 # two words
-    ("${WAY}_old_cluster" $UPGRADING && { [ -z "$RUNNING" ] || "${WAY}_start_api"; }) || warn "That failed; the data is as it was: ./start.sh"
-    warn "error: the database is as it was before"
+    if ("${WAY}_old_cluster" $UPGRADING && { [ -z "$RUNNING" ] || "${WAY}_start_api"; }); then
+        warn "error: the database is as it was before"
+    else
+        warn "error: that failed; nothing of the data was removed: ./start.sh"
+    fi
     [ "$code" != 0 ] || code=1
     exit "$code"
 }

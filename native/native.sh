@@ -14,20 +14,29 @@ HERE=/proc/self/cwd
 ctl() { ask_supervisord 600 "$@"; } # to stop sixteen replicas takes minutes
 ask_supervisord() { local seconds=$1; shift; (cd "$DATA" && within "$seconds" supervisorctl -c $HERE/run/supervisord.conf "$@"); }
 
-# The process of this clone's supervisord; fails when there is none. Its pid file may be gone, or name another's process by now.
+# The process of this clone's supervisord; fails when there is none. Its pid file may be gone, or name another's process by now. Releases
+# before this one started it elsewhere, with the whole path of its configuration: an upgrade must find it.
 native_supervisord() {
-    local file pid
+    local file pid words old=$ROOT/.data/run/supervisord.conf
     # shellcheck disable=SC2013 # no blank in these names
-    for file in $(grep -lsF "$HERE/run/supervisord.conf" /proc/[0-9]*/cmdline); do
+    for file in $(grep -lsF -e "$HERE/run/supervisord.conf" -e "$old" /proc/[0-9]*/cmdline); do
         pid=$(basename "$(dirname "$file")")
-        case $({ tr '\0' '\n' <"$file"; } 2>/dev/null) in *"/supervisord"$'\n'*) ;; *) continue ;; esac
+        words=$({ tr '\0' '\n' <"$file"; } 2>/dev/null)$'\n'
+        case $words in *"/supervisord"$'\n'*) ;; *) continue ;; esac
+        case $words in *$'\n'"$old"$'\n'*) echo "$pid"; return 0 ;; esac
         case $(readlink "/proc/$pid/cwd") in "$DATA" | "$DATA (deleted)") echo "$pid"; return 0 ;; esac
     done
     return 1
 }
 native_is_running() { native_supervisord >/dev/null; }
 # Whether it can be asked: a socket that was removed, or a process that was stopped, must not look like a healthy stack.
-native_answers() { [[ $(ask_supervisord 10 pid 2>/dev/null) =~ ^[0-9]+$ ]]; }
+native_answers() { [ "$(native_here)" = "$DATA" ] && [[ $(ask_supervisord 10 pid 2>/dev/null) =~ ^[0-9]+$ ]]; }
+native_here() { readlink "/proc/$(native_supervisord)/cwd" || true; }
+native_lost() { # what is said when it does not
+    local why='does not answer'
+    case $(native_here) in "$DATA"*) ;; *) why='is of an earlier release' ;; esac
+    echo "supervisord (pid $(native_supervisord)), which looks after this stack, $why"
+}
 # Processes of this clone that no supervisord looks after, because it was killed: found by the folder they run in. Each
 # user is asked for its own, because root in a container may not look into another user's process.
 native_orphans() {
@@ -40,14 +49,15 @@ native_orphans() {
                 pid=${link#/proc/} pid=${pid%/cwd}
                 case $(readlink "$link" 2>/dev/null) in
                     "$0"/*) case $(cat "/proc/$pid/comm" 2>/dev/null) in postgres | redis-server | nginx | prometheus*) echo "$pid" ;; esac ;;
-                    "$1" | "$2"/*) ! tr "\0" " " <"/proc/$pid/cmdline" 2>/dev/null | grep -Eq "/node .*(dist/server.js|src/server.ts)" || echo "$pid" ;;
+                    # Not those of the tests or of npm run dev, which run there too.
+                    "$1" | "$2"/*) ! grep -Ezqs "^SUPERVISOR_PROCESS_NAME=backend-[0-9]+$" "/proc/$pid/environ" || echo "$pid" ;;
                 esac
             done' "$SERVICES" "$ROOT/backend" "$DATA/releases" &
     done
     wait
 }
 native_end_orphans() {
-    local pid signal deadline=$((SECONDS + 20))
+    local pid signal deadline=$((SECONDS + 30)) # as long as supervisord gives PostgreSQL
     ! native_is_running || return 0
     [ -n "$(native_orphans)" ] || return 0
     say "Ending what a supervisord that was killed left behind."
@@ -56,15 +66,18 @@ native_end_orphans() {
         sleep 1
     done
     while [ -n "$(native_orphans)" ]; do
-        [ $SECONDS -lt $deadline ] || die "these processes do not end: $(native_orphans | tr '\n' ' ')"
+        [ $SECONDS -lt $((deadline + 10)) ] || die "these processes do not end: $(native_orphans | sort -nu | tr '\n' ' ')"
+        [ $SECONDS -lt $deadline ] || for pid in $(native_orphans); do kill -KILL "$pid" 2>/dev/null || true; done # one that hangs
         sleep 0.5
     done
 }
 native_data_exists() { [ -e "$SERVICES/postgres/PG_VERSION" ] || [ -e "$SERVICES/postgres.upgrading" ]; }
 native_prepare() {
     [ ! -e "$RUN" ] || [ -O "$RUN" ] || die "another user started this clone's stack: use the same user"
-    [ "$RUNNING" != native ] || native_answers || [ "${COMMAND:-}" = up ] ||
-        die "supervisord (pid $(native_supervisord)), which looks after this stack, does not answer: end the stack with ./stop.sh, then ./start.sh"
+    case ${COMMAND:-up} in
+        up | backup | logs | seed | shell) ;; # what needs no supervisord; above all, a backup
+        *) [ "$RUNNING" != native ] || native_answers || die "$(native_lost): end the stack with ./stop.sh, then ./start.sh" ;;
+    esac
     [ "${COMMAND:-}" != up ] || native_undo_upgrade
     native_find_postgres
     native_release
@@ -154,8 +167,9 @@ native_build() { # [force]
     rm -rf "$DATA/releases/new"; mkdir -p "$DATA/releases/new"
     mv "$ROOT/backend/dist" "$DATA/releases/new/"
     cp "$ROOT/backend/package.json" "$DATA/releases/new/"
-    # Links, so that it costs nothing; npm replaces files and does not write into them.
-    cp -al "$ROOT/backend/node_modules" "$DATA/releases/new/"
+    # Links, so that it costs nothing; npm replaces files and does not write into them. Not between file systems, nor to another user's files.
+    cp -alH "$ROOT/backend/node_modules" "$DATA/releases/new/" 2>/dev/null ||
+        { rm -rf "$DATA/releases/new/node_modules"; cp -aH "$ROOT/backend/node_modules" "$DATA/releases/new/"; }
     mv "$DATA/releases/new" "$DATA/releases/$name"
     RELEASE=$DATA/releases/$name
 }
@@ -394,13 +408,17 @@ native_nginx() {
 
 native_monitoring() {
     local name folder=$SERVICES/prometheus/etc before
+    [ -n "$MONITORING" ] || return 0
     before=$(checksum_files "$folder" 2>/dev/null) || true
-    command -v promtool >/dev/null || return 0
-    promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1 ||
-        { tail -n 5 "$DATA/logs/start.log" >&2; warn "  Prometheus would refuse its configuration or rules: it goes on with those before, if it runs"; return 0; }
     mkdir -p "$folder"
-    cp "$ROOT/native/postgres-tables.yml" "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
-    rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
+    cp "$ROOT/native/postgres-tables.yml" "$folder/"
+    if ! command -v promtool >/dev/null || promtool check config "$ROOT/monitoring/prometheus/prometheus.yml" >"$DATA/logs/start.log" 2>&1; then
+        cp "$ROOT/monitoring/prometheus/prometheus.yml" "$folder/"
+        rm -rf "$folder/rules"; cp -r "$ROOT/monitoring/prometheus/rules" "$folder/"
+    else
+        tail -n 5 "$DATA/logs/start.log" >&2
+        warn "  Prometheus would refuse its configuration or rules: it goes on with those before, if there are any"
+    fi
     native_targets | write_targets "$folder/targets"
     chmod -R a+rX "$folder"
     [ "$was_running" = 0 ] || ! ctl status prometheus 2>/dev/null | grep -q RUNNING || [ "$before" = "$(checksum_files "$folder")" ] || ctl signal HUP prometheus >/dev/null
@@ -436,13 +454,13 @@ native_states() {
     done
 }
 
-# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still. Each question to it
-# costs 0.2 s, so one that has just begun is not asked what it runs.
+# native_converge NAME...: supervisord takes over new or changed sections and starts what stands still, also what it would try again only
+# later (BACKOFF: minutes, after a long time in vain). Each question to it costs 0.2 s, so one that has just begun is not asked what it runs.
 native_converge() {
     local name said
     said=$(ctl update "$@") || die "supervisord refuses its configuration: $said"
     [ "$was_running" = 1 ] || return 0
-    for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING|BACKOFF)$/ { print $1 }'); do ctl start "$name" >/dev/null || true; done
+    for name in $(ctl status "$@" | awk '$2 !~ /^(RUNNING|STARTING)$/ { print $1 }'); do ctl restart "$name" >/dev/null || true; done
 }
 native_wait() {
     local name asked=$SECONDS deadline=$((SECONDS + 60)) before
@@ -454,7 +472,7 @@ native_wait() {
             asked=$SECONDS
             # supervisord starts it for ever, ever more seldom: so many times in vain are enough to say so.
             if [ $SECONDS -gt $deadline ] || [ $(($(native_exits "$name") - before)) -ge "${TRIES:-4}" ]; then
-                grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1 >&2 || true
+                { grep -F "exited: $name " "$DATA/logs/supervisord.log" | tail -n 1; ctl status "$name"; } >&2 || true
                 warn "--- last lines of $name ($DATA/logs/$name.log)"; tail -n 20 "$DATA/logs/$name.log" >&2
                 die "$name did not become healthy"
             fi
@@ -467,7 +485,7 @@ native_exits() { grep -cF "exited: $1 (" "$DATA/logs/supervisord.log" || true; }
 native_up() {
     local lowest name
     if [ "$RUNNING" = native ] && ! native_answers; then
-        warn "supervisord, which looks after this stack, does not answer: ending it, and starting anew."
+        warn "$(native_lost): ending it, and starting anew."
         native_down
         RUNNING=''
     fi
@@ -517,8 +535,8 @@ native_apply() {
     native_wait nginx
     [ "$DEV" = 1 ] || native_converge watchdog
     native_monitoring
-    native_keep_release
     [ $was_running = 0 ] || ctl update >/dev/null # ends replicas that are no longer wanted, now that nginx no longer asks them
+    native_keep_release
 }
 # Takes over what is new for this replica; with --rolling it is replaced in any case, and the next one's turn comes when Nginx
 # has got used to it.
@@ -630,7 +648,8 @@ native_down() {
     fi
     deadline=$((SECONDS + 60)) # Nginx and PostgreSQL end within half a minute
     while native_is_running; do # it removes its pid file before it ends
-        if [ $SECONDS -gt $deadline ]; then kill -KILL "$pid" || true; fi
+        [ $SECONDS -le $deadline ] || kill -KILL "$pid" || true
+        [ $SECONDS -le $((deadline + 10)) ] || die "supervisord (pid $pid) does not end"
         sleep 0.2
     done
     native_end_orphans

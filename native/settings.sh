@@ -9,14 +9,14 @@ settings_in() {
         number=$((number + 1)) line=${line%$'\r'}
         [ $number != 1 ] || line=${line#$'\xef\xbb\xbf'} # a byte order mark
         [[ $line =~ ^[[:space:]]*(#.*)?$ ]] && continue
-        [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z_0-9]*)[[:space:]]*=[[:space:]]*(.*)$ ]] || die "$(basename "$1"), line $number is not NAME=value: $line"
+        [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z_0-9]*)[[:space:]]*=[[:space:]]*(.*)$ ]] || die "$(basename "$1"), line $number is not NAME=value"
         name=${BASH_REMATCH[2]} value=${BASH_REMATCH[3]}
         if [[ $value =~ ^\'([^\'\\]*)\'[[:space:]]*(#.*)?$ ]] || [[ $value =~ ^\"([^\"\\$]*)\"[[:space:]]*(#.*)?$ ]]; then
             value=${BASH_REMATCH[1]}
         else
             case $value in
-                \'* | \"*) die "$(basename "$1"), line $number: after the closing quote of $name only a comment may follow, and in quotes no \\, \$ or line end: $line" ;;
-                *\$*) die "$(basename "$1"), line $number: \$ in $name would be taken for a variable; put the value in single quotes: $line" ;;
+                \'* | \"*) die "$(basename "$1"), line $number: after the closing quote of $name only a comment may follow, and in quotes no \\, \$ or line end" ;;
+                *\$*) die "$(basename "$1"), line $number: \$ in $name would be taken for a variable; put the value in single quotes" ;;
             esac
             value=${value%% #*}
             value=${value%"${value##*[![:space:]]}"}
@@ -117,10 +117,9 @@ read_env() {
         esac
     done
     PROJECT=${COMPOSE_PROJECT_NAME:-${PROJECT:-}}
-    # The data knows its own; this one would be locked out.
-    if [ "$POSTGRES_PASSWORD" != "$(grep '^POSTGRES_PASSWORD=' <<<"$settings" | tail -n 1 | cut -d= -f2-)" ] && "${WAY:-$RUNNING}_data_exists"; then
-        die "POSTGRES_PASSWORD in the environment is not that of .env, with which the data was made: unset it"
-    fi
+    # The data is made with it: the next start would be locked out.
+    [ "$POSTGRES_PASSWORD" = "$(grep '^POSTGRES_PASSWORD=' <<<"$settings" | tail -n 1 | cut -d= -f2-)" ] ||
+        die "POSTGRES_PASSWORD in the environment is not that of .env: unset it"
     # Two of each replica ask for its cache; ten stay free for the superuser, the migration and monitoring.
     [ $((REPLICAS * (DATABASE_POOL_MAX + 2) + 10)) -le "$POSTGRES_MAX_CONNECTIONS" ] ||
         die "$REPLICAS replicas x (DATABASE_POOL_MAX=$DATABASE_POOL_MAX + 2) + 10 is more than POSTGRES_MAX_CONNECTIONS=$POSTGRES_MAX_CONNECTIONS: change one of them in .env"

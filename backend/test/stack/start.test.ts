@@ -1,6 +1,6 @@
 /** start.sh and stop.sh in the native way, in a copy of this clone with ports of its own. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { type Clone, makeClone } from '../support/clone.ts';
@@ -19,6 +19,9 @@ beforeAll(async () => {
   mkdirSync(bin);
   writeFileSync(path.join(bin, 'docker'), '#!/bin/sh\necho "$@" >>"$0.asked"; exec sleep 600\n', { mode: 0o755 });
   clone.environment.PATH = `${bin}:${clone.environment.PATH}`;
+  // As somebody has it whose other disk is larger.
+  renameSync(path.join(clone.folder, '.data'), path.join(clone.folder, 'elsewhere'));
+  symlinkSync('elsewhere', path.join(clone.folder, '.data'));
 }, 60_000);
 afterAll(() => clone.remove());
 
@@ -171,9 +174,26 @@ test('whatever is gone of supervisord, the scripts say so, and the stack can be 
   }
   expect(script('start.sh')).toMatch(/Ready/);
   rmSync(path.join(run, 'run'), { recursive: true });
+  // The tests' replicas and that of `npm run dev` run in the same folder; they are not the stack's.
+  const backend = path.join(clone.folder, 'backend');
+  writeFileSync(path.join(backend, 'idle.cjs'), 'setInterval(() => {}, 1000);\n');
+  const other = spawn(process.execPath, ['idle.cjs', 'src/server.ts'], { cwd: backend, stdio: 'ignore' });
   script('stop.sh');
   await expect(fetch(`${url}/ping`)).rejects.toThrow();
+
+  // Earlier releases started supervisord in any folder, by the whole path of its configuration.
+  mkdirSync(path.join(run, 'run'));
+  const configuration = path.join(run, 'run/supervisord.conf');
+  writeFileSync(configuration, '[supervisord]\nnodaemon=true\nlogfile=old.log\npidfile=old.pid\n');
+  const old = spawn('supervisord', ['-c', configuration], { cwd: clone.folder, stdio: 'ignore' });
+  const ended = new Promise((resolve) => old.once('exit', resolve));
+  await until('its pid file', () => Promise.resolve(existsSync(path.join(clone.folder, 'old.pid'))));
+  expect(failing('start.sh', 'status')).toMatch(/is of an earlier release: end .* \.\/stop\.sh/);
+  script('stop.sh');
+  await ended;
   expect(script('start.sh')).toMatch(/Ready/);
+  expect([other.exitCode, other.signalCode]).toEqual([null, null]);
+  other.kill();
 }, 120_000);
 
 test('a second run at once is refused, and says who is at work', () => {
