@@ -9,6 +9,7 @@ export default {
   globalTeardown: './test/support/global-teardown.ts',
   testTimeout: 120_000, // a busy machine makes no test fail
   maxWorkers: 2,
+  testSequencer: './test/support/sequencer.js',
   // The three programs, and what only a migration uses, run in the tests as processes of their own, where Jest counts nothing.
   collectCoverageFrom: [
     'src/**/*.ts',
