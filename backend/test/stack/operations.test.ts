@@ -141,16 +141,15 @@ test('When the database is backed up under load, dropped and restored, then it i
     drop function keep_closed, epoch_of_older_release cascade;
     alter table write_gate rename to cache_gate;
     alter table cache_gate drop column timeline;
-    alter table cache_peer drop column protocol;
+    drop table gate_peer;
     drop table write_outcomes;
     delete from kysely_migration where name ~ '^000[78]'`);
   await change.end();
   clone.script('start.sh', 'backup', older);
-  clone.script('start.sh', 'restore', file);
   clone.script('start.sh', 'restore', older);
   expect((await sendJson('POST', `${clone.url}/items`, { title: 'again' })).status).toBe(201);
 
-  // One that lacks something that the API needs, or is none, changes nothing.
+  // One that lacks something that the API needs, or is none, changes nothing. (.ci/engine tries more of them.)
   const refused = (said: RegExp) => {
     expect(() => clone.script('start.sh', 'restore', older)).toThrow(said);
     rmSync(older);
@@ -158,8 +157,6 @@ test('When the database is backed up under load, dropped and restored, then it i
   for (const [option, said] of [
     ['--exclude-table=write_outcomes', /table, view or sequence public\.write_outcomes.*the database is as it was/s],
     ['--no-acl', /the right of tandem_app to SELECT: public\.users.*the database is as it was/s],
-    ['--schema-only', /does not say which migrations ran.*the database is as it was/s],
-    ['--exclude-table-data=write_gate', /the one row of write_gate.*the database is as it was/s],
   ] as const) {
     rmSync(older, { force: true });
     clone.script('start.sh', 'backup', older, option);
@@ -173,7 +170,6 @@ test('When the database is backed up under load, dropped and restored, then it i
   // Nor does one that is interrupted: what it stopped is brought back.
   for (const [stage, signal] of [
     ['checking it', 'SIGHUP'],
-    ['stopping the API', 'SIGTERM'],
     ['backend-1 ', 'SIGTERM'], // on the new database already
   ] as const) {
     expect(await interrupted(['restore', file], stage, signal)).toMatch(/the database is as it was before/);
