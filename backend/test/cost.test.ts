@@ -4,6 +4,7 @@
  */
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findItem } from '../src/features/items/items.repository.ts';
 import { useApi, warm } from './support/api.ts';
 
 const api = useApi();
@@ -36,7 +37,7 @@ async function packetsOf(request: () => PromiseLike<{ status: number }>, status:
     await sleep(10); // what the request before has left to say
     packets.length = 0;
     expect((await request()).status).toBe(status);
-    await sleep(10);
+    await sleep(30); // the end of a write's marker waits for a moment
     const count = (name: Name) => packets.filter((packet) => packet === name).length;
     seen.push(`postgres ${count('postgres')}, redis ${count('redis')}`);
   }
@@ -88,4 +89,14 @@ test('Reads of one turn of the event loop share a packet to Redis', async () => 
   const { redis } = api.replicas[0].deps;
   await Promise.all(Array.from({ length: 20 }, () => redis?.ping()));
   expect(packets).toEqual(['redis']);
+});
+
+test('So do reads of single rows to PostgreSQL', async () => {
+  const { db } = api.replicas[0].deps;
+  const { body } = await client().post('/items').send({ title: 'cost' });
+  await findItem(db, body.id);
+  await sleep(50);
+  packets.length = 0;
+  await Promise.all(Array.from({ length: 20 }, () => findItem(db, body.id)));
+  expect(packets).toEqual(['postgres']);
 });

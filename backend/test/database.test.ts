@@ -9,6 +9,7 @@ import { prepared } from '../src/platform/database/prepared.ts';
 import type { Database } from '../src/platform/database/schema.ts';
 import { connect, createTestDatabase, databaseUrl, logger } from './support/api.ts';
 import { PASSWORDS } from './support/global-setup.ts';
+import { until } from './support/servers.ts';
 
 const open: Kysely<Database>[] = [];
 function connectTo(...options: Parameters<typeof connect>): Kysely<Database> {
@@ -171,6 +172,64 @@ describe('prepared statements', () => {
       on.insertInto('tasks').values({ title: JSON.stringify(field.title) }),
     );
     await expect(asJson.execute(db, { title: 'a' })).rejects.toThrow('must not look at "title"');
+  });
+});
+
+describe('reads that share a packet', () => {
+  let db: Kysely<Database>;
+  beforeAll(async () => {
+    db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 4);
+    await sql`truncate tasks restart identity`.execute(db);
+    await sql`insert into tasks (title) values ('a'), ('b')`.execute(db);
+  });
+  const reads = prepared((on, { id }: { id: number }) => on.selectFrom('tasks').select('title').where('id', '=', id));
+  const locked = prepared((on, { key }: { key: string }) => on.selectFrom('kv').select('value').where('key', '=', key));
+  const failing = prepared((on, { by }: { by: number }) =>
+    on.selectFrom('tasks').select(sql<number>`id / (${by}::integer - 1)`.as('n')).limit(1),
+  );
+
+  test('When one fails, then only that one', async () => {
+    const answers = await Promise.allSettled([
+      reads.execute(db, { id: 1 }),
+      failing.execute(db, { by: 1 }),
+      reads.execute(db, { id: 2 }),
+      failing.execute(db, { by: 1 }),
+      reads.execute(db, { id: 3 }),
+    ]);
+    expect(answers).toMatchObject([
+      { value: [{ title: 'a' }] },
+      { reason: { code: '22012' } },
+      { value: [{ title: 'b' }] },
+      { reason: { code: '22012' } },
+      { value: [] },
+    ]);
+  });
+
+  test('When one waits for a lock, then the others are answered meanwhile', async () => {
+    const free = Promise.withResolvers<void>();
+    await db.transaction().execute(async (trx) => {
+      await sql`lock table kv`.execute(trx);
+      const waiting = locked.execute(db, { key: 'k' }).finally(free.resolve);
+      const seen: string[] = [];
+      void waiting.then(() => seen.push('the locked one'));
+      expect(await reads.execute(db, { id: 2 })).toEqual([{ title: 'b' }]);
+      expect(seen).toEqual([]);
+    });
+    await free.promise;
+  });
+
+  test('When a connection is lost, then one fails, and the others are asked again', async () => {
+    const sleeping = prepared((on, { seconds }: { seconds: number }) =>
+      on.selectFrom('tasks').select(sql`pg_sleep(${seconds})`.as('slept')).limit(1),
+    );
+    const answers = Promise.allSettled([sleeping.execute(db, { seconds: 3 }), reads.execute(db, { id: 1 })]);
+    await until('its end', async () => {
+      const { rows } = await sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and wait_event = 'PgSleep'`.execute(db);
+      return rows.length > 0;
+    });
+    expect(await answers).toMatchObject([{ status: 'rejected' }, { value: [{ title: 'a' }] }]);
   });
 });
 

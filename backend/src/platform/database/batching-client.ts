@@ -16,14 +16,58 @@ function nameOf(text: string): string | undefined {
 
 /** What node-postgres has and does not declare. */
 interface Internals {
-  readonly connection: { readonly stream: Socket; sync(): void; query(text: string): void };
+  readonly connection: {
+    readonly stream: Socket;
+    sync(): void;
+    query(text: string): void;
+    describe(message: unknown): void;
+    /** Ours: what is known of each named statement's columns. */
+    described?: Map<string, object>;
+  };
   _handleCommandComplete(message: unknown): void;
   _handleReadyForQuery(message: { status: string }): void;
   _handleErrorMessage(error: unknown): void;
 }
 const InternalClient = Client as unknown as new (config?: ClientConfig) => Client & Internals;
 
-const InternalQuery = Query as unknown as new (text: string, values?: unknown[]) => Query;
+type Wire = Internals['connection'];
+const InternalQuery = Query as unknown as new (
+  text: string,
+  values?: unknown[],
+) => Query & {
+  name: string | undefined;
+  readonly _result: object;
+  _accumulateRows: boolean;
+  prepare(wire: Wire): void;
+  handleRowDescription(message: unknown): void;
+};
+
+/**
+ * PostgreSQL describes the columns of a prepared statement once a connection, not with each answer; it refuses to run one whose
+ * columns have changed since. To send, read and set up the description costs 10 µs of a create.
+ */
+class NamedQuery extends InternalQuery {
+  #described: Map<string, object> | undefined;
+
+  override prepare(wire: Wire): void {
+    if (this.name) this.#described = wire.described ??= new Map();
+    const columns = this.#described?.get(this.name as string);
+    const { describe } = wire;
+    if (columns) {
+      wire.describe = () => {};
+      Object.assign(this._result, columns);
+      this._accumulateRows = true;
+    }
+    super.prepare(wire);
+    wire.describe = describe;
+  }
+
+  override handleRowDescription(message: unknown): void {
+    super.handleRowDescription(message);
+    const { fields, _parsers, _prebuiltEmptyResultObject } = this._result as Record<string, unknown>;
+    this.#described?.set(this.name as string, { fields, _parsers, _prebuiltEmptyResultObject });
+  }
+}
 
 interface Group {
   readonly size: number;
@@ -72,7 +116,7 @@ export class BatchingClient extends InternalClient {
   /** As `super.query({ text, values, name })`, which would copy that object by its property descriptors: 3 % of a create. */
   #named(text: string, values?: unknown[]): Promise<QueryResult> {
     const { promise, resolve, reject } = Promise.withResolvers<QueryResult>();
-    const query = Object.assign(new InternalQuery(text, values), { name: nameOf(text) });
+    const query = Object.assign(new NamedQuery(text, values), { name: nameOf(text) });
     super.query(query as never, (error: Error | null, result: QueryResult) =>
       error ? reject(error) : resolve(result),
     );

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
 import { BatchingClient } from './batching-client.ts';
 import type { Database } from './schema.ts';
+import { createWire, type Wire } from './wire.ts';
 
 /** Type numbers (oid) of pg_type. */
 const INT8 = 20;
@@ -34,8 +35,6 @@ export interface DatabaseOptions {
   readonly bounded?: boolean;
   /** How long a query waits for a connection, in milliseconds. */
   readonly connectionTimeout?: number;
-  /** After which PostgreSQL ends a session that nobody uses, in milliseconds. */
-  readonly idleTimeout?: number;
 }
 
 const CONNECTION_TIMEOUT_MS = 2000;
@@ -43,13 +42,13 @@ const CONNECTION_TIMEOUT_MS = 2000;
 const LIMITS = '-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=3000';
 /** A managed PostgreSQL may give each role or database limits, which an index on a large table would not survive. */
 const NO_LIMITS = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0';
-/**
- * A process that was stopped for longer than outcomes are kept must not send its statement when it wakes: nobody would know any more that it
- * was refused. So PostgreSQL itself ends its connection. (The pool closes idle ones sooner.)
- */
+/** A process that was stopped for longer than outcomes are kept must not send its statement when it wakes. (The pool closes idle ones sooner.) */
 const IDLE_TIMEOUT_MS = 600_000;
 /** The server's own timeout answers first; this one is for a server that is frozen or cut off. */
 const QUERY_TIMEOUT_MS = 4500;
+
+/** Of each database; a transaction or a connection has none. */
+export const wires = new WeakMap<object, Wire>();
 
 /** A pool of connections with a bound on every wait: for a connection 2 s (then 503, never a hang), for the rest LIMITS. */
 export function createDatabase(options: DatabaseOptions): Kysely<Database> {
@@ -65,7 +64,7 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
     keepAlive: true,
     // One space between them: PgBouncer refuses more.
     options: bounded
-      ? `-c timezone=UTC ${LIMITS} -c idle_session_timeout=${options.idleTimeout ?? IDLE_TIMEOUT_MS}`
+      ? `-c timezone=UTC ${LIMITS} -c idle_session_timeout=${IDLE_TIMEOUT_MS}`
       : `-c timezone=UTC ${NO_LIMITS}`,
     types: {
       getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS.get(oid) ?? types.getTypeParser(oid, format),
@@ -76,7 +75,9 @@ export function createDatabase(options: DatabaseOptions): Kysely<Database> {
   // pool.on('error') covers idle connections only; an error event on one in use would end the process.
   pool.on('error', onError);
   pool.on('connect', (client) => client.on('error', onError));
-  return new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  wires.set(db, createWire(pool));
+  return db;
 }
 
 /** @throws when PostgreSQL does not answer */

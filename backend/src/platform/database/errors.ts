@@ -22,6 +22,7 @@ const BY_CODE: Record<string, DatabaseFailure> = {
   '55P03': 'unavailable', // lock_not_available: lock_timeout
   '57014': 'unavailable', // query_canceled: statement_timeout
   '57P03': 'unavailable', // cannot_connect_now: starting or stopping
+  '57P05': 'unavailable', // idle_session_timeout: the session had ended before the statement came
   '57P01': 'unknown-outcome', // admin_shutdown while a statement ran
   '57P02': 'unknown-outcome', // crash_shutdown
   '25P03': 'unknown-outcome', // idle_in_transaction_session_timeout

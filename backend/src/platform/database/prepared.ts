@@ -1,4 +1,5 @@
 import { type Compilable, CompiledQuery, type Kysely, NoResultError, type QueryNode } from 'kysely';
+import { wires } from './client.ts';
 import type { Database } from './schema.ts';
 
 /** Stands for a value while a statement is built. */
@@ -17,7 +18,7 @@ class Placeholder {
 
 /**
  * A statement that is built once for each set of fields, not with each request: Kysely takes as long for that as PostgreSQL to
- * run it. `build` gets placeholders instead of values, and must only pass them on: a comparison or `??` would be decided once for all.
+ * run it. Reads of one turn of the event loop are sent together (wire.ts). `build` gets placeholders instead of values, and must only pass them on: a comparison or `??` would be decided once for all.
  */
 export function prepared<Fields extends object, Row>(build: (db: Kysely<Database>, fields: Fields) => Compilable<Row>) {
   const statements = new Map<string, CompiledQuery<Row>>();
@@ -32,16 +33,24 @@ export function prepared<Fields extends object, Row>(build: (db: Kysely<Database
   }
 
   /** As in Kysely, an undefined field is none: the column then has its default. */
-  const namesOf = (fields: Fields) => Object.keys(fields).filter((name) => fields[name as keyof Fields] !== undefined);
+  const namesOf = (fields: Fields) =>
+    Object.keys(fields)
+      .filter((name) => fields[name as keyof Fields] !== undefined)
+      .sort(); // a client's order must not make statements of its own
 
-  async function execute(db: Kysely<Database>, fields: Fields): Promise<Row[]> {
-    const { sql, parameters } = statementOf(db, namesOf(fields));
+  /** @param check of a statement that changes rows: throws if it must not be sent any more */
+  async function execute(db: Kysely<Database>, fields: Fields, check?: () => void): Promise<Row[]> {
+    const { sql, parameters, query } = statementOf(db, namesOf(fields));
     const values = parameters.map((it) => (it instanceof Placeholder ? fields[it.field as keyof Fields] : it));
+    const wire = wires.get(db);
+    if (wire && query.kind === 'SelectQueryNode') return (await wire.read(sql, values)).rows;
+    if (wire && check) return (await wire.write(sql, values, check)).rows;
+    check?.();
     return (await db.executeQuery<Row>(CompiledQuery.raw(sql, values))).rows;
   }
 
-  async function executeTakeFirst(db: Kysely<Database>, fields: Fields): Promise<Row | undefined> {
-    return (await execute(db, fields))[0];
+  async function executeTakeFirst(db: Kysely<Database>, fields: Fields, check?: () => void): Promise<Row | undefined> {
+    return (await execute(db, fields, check))[0];
   }
 
   /** @throws NoResultError */
