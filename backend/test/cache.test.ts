@@ -31,7 +31,11 @@ function touch(cache: Cache, tags: readonly string[]) {
   return createWrite({ ...deps, cache })({ attempt: `attempt:${randomUUID()}` }, work);
 }
 /** Redis has answered everything that was sent on this connection, fills included. */
-const settled = (replica: 0 | 1) => api.replicas[replica].deps.redis?.ping();
+/** What this replica has to tell Redis is told: the ends of markers wait a moment for a command to go with. */
+async function settled(replica: 0 | 1): Promise<void> {
+  await sleep(20);
+  await api.replicas[replica].deps.redis?.ping();
+}
 const counted = async (name: string, labels: Record<string, string>) =>
   sample((await api.replicas[0].debug.get('/metrics')).text, name, labels) ?? 0;
 
@@ -258,6 +262,7 @@ describe('on a Redis of its own', () => {
   /** How often Redis was sent each of the commands that the cache is made of. What a script does inside is none of them. */
   async function commandsDuring(work: () => Promise<unknown>): Promise<Record<string, number>> {
     const calls = async () => {
+      await sleep(20);
       await redis.ping(); // behind what nobody awaits
       const info = await redis.info('commandstats');
       const of = (name: string) => Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, 'm').exec(info)?.[1] ?? 0);

@@ -1,8 +1,7 @@
-/** How long a write may take, and what is left of one that died. With the patience of a real replica. */
+/** How long a write may take, with the patience of a real replica. (What is left of one that died: stopped-replica.test.ts.) */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { useApi, warm } from './support/api.ts';
-import { until } from './support/servers.ts';
 
 const api = useApi({ patience: undefined });
 
@@ -25,12 +24,3 @@ test('A write that waits for the lock of its row is not refused by a reader that
   expect(reading).toBeGreaterThan(10);
   expect((await api.at(1).get('/tasks/1')).body.task.title).toBe('slow');
 });
-
-test('A write that died between its announcement and its statement costs bypassed reads until a reader has settled it', async () => {
-  const marker = `${await api.namespace()}w:tasks:2`;
-  await warm(api.api, '/tasks/2');
-  await api.redis.unlink(`${await api.namespace()}v:tasks:2`);
-  await api.redis.sadd(marker, 'attempt:died');
-  const ask = async () => (await api.api.get('/tasks/2')).headers['x-cache'] === 'HIT';
-  await until('a hit', ask, undefined, 10);
-}, 15_000);

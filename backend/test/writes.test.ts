@@ -198,8 +198,8 @@ describe('when the answer to the statement is lost', () => {
     const answer = await createWrite(deps)(
       { attempt: `attempt:${title}` },
       oneStatement({
-        async statement(db, keeping) {
-          await insert(db, keeping);
+        async statement(db, keeping, check) {
+          await insert(db, keeping, check);
           throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
         },
         answer: (row: { title: string }) => ({ status: 201, body: { title: row.title } }),

@@ -21,6 +21,7 @@ export const clientesRoutes = (deps: Deps) =>
       write({ params, body }) {
         const transaction = { user_id: params.id, ...body };
         return oneStatement({
+          row: `users:${params.id}`,
           statement: insertTransaction(transaction),
           answer: ({ limite, saldo }) => ({ status: 200, body: { limite, saldo } }),
           absent: (db) => notMoved(db, transaction),

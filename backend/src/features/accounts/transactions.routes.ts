@@ -29,6 +29,7 @@ export const transactionsRoutes = (deps: Deps) =>
       problems: { 404: 'There is no such user' },
       write: ({ body }) =>
         oneStatement({
+          row: `users:${body.user_id}`,
           statement: insertTransaction(body),
           answer: (written) => ({
             status: 201,

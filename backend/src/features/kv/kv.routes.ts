@@ -27,6 +27,7 @@ export const kvRoutes = (deps: Deps) =>
       write: ({ body, precondition }) =>
         oneStatement({
           changed: written(body.key),
+          row: `kv:${body.key}`,
           statement: putPair(body, precondition),
           answer: ({ version }) => ({ status: 200, body: { status: 'ok' }, version }),
           async absent() {

@@ -63,6 +63,7 @@ export const productRoutes = (deps: Deps) => [
     write: ({ params, body, precondition }) =>
       oneStatement({
         changed: tags.written(params.id),
+        row: tags.one(params.id),
         statement: updateProduct(params.id, body, precondition),
         answer: (updated) => resource(200, updated),
         absent: (db) => notWritten('product', precondition, () => findProduct(db, params.id)),

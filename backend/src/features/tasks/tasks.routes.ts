@@ -75,6 +75,7 @@ export const tasksRoutes = (deps: Deps) =>
       write: ({ params, body, precondition }) =>
         oneStatement({
           changed: tags.written(params.id),
+          row: tags.one(params.id),
           statement: updateTask(params.id, body, precondition),
           answer: ({ version, ...task }) => ({ status: 200, body: { message: UPDATED, task }, version }),
           absent: (db) => notWritten('task', precondition, () => findTask(db, params.id)),

@@ -41,7 +41,7 @@ export interface Cache {
     field?: string,
   ): Promise<{ value: T; outcome: CacheOutcome }>;
   /**
-   * Makes an attempt at a write; a second one if the first could not be announced or the gate has moved on (isOutdated). Once it has
+   * Attempts a write, and again if it could not be announced or the gate has moved on (isOutdated). Once it has
    * returned, nobody can read an old answer from the cache.
    * @param name under which the outcome of the write is kept
    * @param settle gets what the attempts threw. It must see to it that the write can happen no more, or throw Unsettled.

@@ -26,8 +26,11 @@ const MAX_FIELDS = 1_000;
 const START_MS = 1_000;
 /** Longer than the breaker is open. */
 const SECOND_TRY_MS = 600;
+/** Of a write, while the gate moves on under it. */
+const MAX_TRIES = 5;
 /** The field of a tag that has one answer only. */
 const ITEM = '.';
+const END_MS = 5;
 /** Keys that one step of a clearing looks at: Redis serves nobody else meanwhile. */
 const SCAN_COUNT = 1_000;
 
@@ -68,11 +71,14 @@ export function createCache({ redis: client, control, gate, metrics, patience }:
   /** Never used twice, not even by another process: what is stored or removed by token is the token's own. */
   const origin = randomBytes(9).toString('base64url');
   let count = 0;
+  let ended: Marker[] = [];
+  let ending: NodeJS.Timeout | undefined;
   const unique = () => `${origin}${++count}`;
 
   /** Sends a command; counts and times it. @throws what Redis or the connection says */
   async function call<T>(operation: 'read' | 'fill' | 'begin' | 'end' | 'clear', send: () => Promise<T>): Promise<T> {
     const began = performance.now();
+    if (operation !== 'end') sendEnds();
     try {
       const reply = await send();
       breaker.succeeded();
@@ -110,9 +116,20 @@ export function createCache({ redis: client, control, gate, metrics, patience }:
     );
   }
 
-  function end({ ns, tags, name }: Marker): void {
-    const keys = tags.map((tag) => keysOf(ns, tag)[2]);
-    call('end', () => Promise.all(keys.map((key) => redis.srem(key, name)))).catch(() => {});
+  /** Goes out with the next command, or after END_MS: a packet of its own would wake Redis, and then us, just for this. */
+  function end(marker: Marker): void {
+    if (ended.length === 0) ending = setTimeout(sendEnds, END_MS);
+    ended.push(marker);
+  }
+
+  function sendEnds(): void {
+    if (ended.length === 0) return;
+    clearTimeout(ending);
+    const markers = ended;
+    ended = [];
+    const keys = (marker: Marker) => marker.tags.map((tag) => [keysOf(marker.ns, tag)[2], marker.name] as const);
+    const send = () => Promise.all(markers.flatMap(keys).map(([key, name]) => redis.srem(key, name)));
+    call('end', send).catch(() => {});
   }
 
   /** Only a reply counts: after an error or a timeout nobody knows whether Redis has the marker. @throws NotAnnounced */
@@ -184,28 +201,29 @@ export function createCache({ redis: client, control, gate, metrics, patience }:
       };
       const again = (error: unknown) => error instanceof NotAnnounced || isOutdated(error);
 
-      async function twice() {
-        try {
-          return await attempt(tell);
-        } catch (error) {
-          if (!again(error)) throw error;
-          if (isOutdated(error)) await gate.beat();
-          // Nothing is held while this waits, no row and no connection. If another replica reaches Redis, this one may have met a
-          // hiccup, after which the breaker lets nobody through for a moment.
-          if ((error instanceof NotAnnounced || !gate.permit()) && !(await gate.close())) await sleep(SECOND_TRY_MS);
-        }
-        try {
-          return await attempt(tell);
-        } catch (error) {
-          if (!again(error)) throw error;
-          metrics.cacheWrites.inc({ outcome: 'refused' });
-          throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
+      async function untilDone() {
+        let unannounced = 0;
+        for (let tries = 1; ; tries++) {
+          try {
+            return await attempt(tell);
+          } catch (error) {
+            if (!again(error)) throw error;
+            if (error instanceof NotAnnounced) unannounced++;
+            if (unannounced === 2 || tries === MAX_TRIES) {
+              metrics.cacheWrites.inc({ outcome: 'refused' });
+              throw new HttpError(503, 'the cache did not confirm the write; nothing was written');
+            }
+            if (isOutdated(error)) await gate.beat();
+            // Nothing is held while this waits, no row and no connection. If another replica reaches Redis, this one may have met a
+            // hiccup, after which the breaker lets nobody through for a moment.
+            if ((error instanceof NotAnnounced || !gate.permit()) && !(await gate.close())) await sleep(SECOND_TRY_MS);
+          }
         }
       }
 
       let settled = true;
       try {
-        const value = await twice().catch(settle);
+        const value = await untilDone().catch(settle);
         if (guard) metrics.cacheWrites.inc({ outcome: guard.open ? 'announced' : 'passed' });
         return value;
       } catch (error) {

@@ -17,8 +17,9 @@ const HEARTBEAT_MS = 1_000;
 const PEER_SECONDS = 2;
 const POLL_MS = 50;
 const ALIVE_MS = 10_000;
-/** Of the cache's rules: replicas with other ones do not hear of each other's writes. */
-const PROTOCOL = 2;
+
+/** Not seen closed since it was last seen open. */
+const NEVER = { epoch: '', since: Number.POSITIVE_INFINITY };
 
 export interface GateDeps {
   readonly redis: RedisClient;
@@ -66,7 +67,7 @@ export function createGate({
   const runId = watchRunId(client);
   const namespaceOf = (epoch: string) => (runId() ? `c:${runId()}:${epoch}:` : undefined);
   let permit = { epoch: '', until: Number.NEGATIVE_INFINITY };
-  let closed = { epoch: '', since: Number.POSITIVE_INFINITY };
+  let closed = NEVER;
   let stopped = false;
   metrics.watchGate(() => (now() < permit.until ? 1 : 0));
 
@@ -75,6 +76,7 @@ export function createGate({
     if (open) {
       if (permit.epoch !== epoch) logger.info({ epoch }, 'the cache may be used');
       permit = { epoch, until: asked + PERMIT_MS };
+      closed = NEVER;
     } else if (closed.epoch !== epoch) {
       logger.warn({ epoch }, 'the cache may not be used: writes go on without Redis');
       closed = { epoch, since: now() };
@@ -100,19 +102,20 @@ export function createGate({
   async function ask(reached: boolean): Promise<Heard> {
     const { rows } = await sql<Heard & { timeline: string; current: string }>`
       with seen as (
-        insert into cache_peer (instance, seen_at, protocol) select ${instance}, clock_timestamp(), ${PROTOCOL}::integer
-        where ${reached}::boolean
-        on conflict (instance) do update set seen_at = excluded.seen_at, protocol = excluded.protocol
+        insert into gate_peer (instance, asked_at, reached_at)
+        values (${instance}, clock_timestamp(), case when ${reached}::boolean then clock_timestamp() end)
+        on conflict (instance) do update
+        set asked_at = excluded.asked_at, reached_at = coalesce(excluded.reached_at, gate_peer.reached_at)
       )
       select epoch, open, timeline, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as current,
-        exists (select from cache_peer where protocol is distinct from ${PROTOCOL}::integer
-                and seen_at > clock_timestamp() - make_interval(secs => 10)) as old
+        exists (select from cache_peer where seen_at > clock_timestamp() - make_interval(secs => 10)) as old
       from write_gate`.execute(control);
     const { timeline, current, ...heard } = rows[0] as (typeof rows)[0];
     if (timeline === current) return heard;
     logger.warn({ timeline, current }, 'PostgreSQL has failed over or was restored: the cache begins anew');
     await sql`
       update write_gate set open = false, timeline = ${current} where timeline = ${timeline}`.execute(control);
+    closed = NEVER; // what was closed before may have been lost with the other timeline
     return { ...heard, ...(await readGate(control)) };
   }
 
@@ -123,7 +126,7 @@ export function createGate({
       const asked = now();
       const state = await ask(reached);
       learn(state, asked);
-      if (!state.open && reached && !state.old && isOver(state.epoch)) await open(state);
+      if (!state.open && reached && !state.old && isOver(state.epoch)) void open(state);
     } catch (err) {
       logger.debug({ err }, 'PostgreSQL did not say whether the cache may be used');
     }
@@ -143,8 +146,8 @@ export function createGate({
     await sql`
       update write_gate set open = false
       where open and not exists (
-        select from cache_peer
-        where instance <> ${instance} and seen_at > clock_timestamp() - make_interval(secs => ${PEER_SECONDS})
+        select from gate_peer
+        where instance <> ${instance} and reached_at > clock_timestamp() - make_interval(secs => ${PEER_SECONDS})
       )`.execute(control);
     const state = await readGate(control);
     learn(state, asked);

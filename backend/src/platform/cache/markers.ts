@@ -25,7 +25,7 @@ export interface ResolverDeps {
  * name: once somebody has kept "refused" there, the write can never happen, wherever it hangs. So no timer has to be right.
  */
 export function createResolver({ redis, control, metrics, isCurrent, patience = PATIENCE_MS }: ResolverDeps) {
-  /** Marker -> when to settle it. */
+  /** Marker -> when it is due to be settled. */
   const due = new Map<string, number>();
 
   async function resolve(ns: string, key: string, name: string): Promise<void> {

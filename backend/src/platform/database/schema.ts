@@ -106,12 +106,17 @@ export interface WriteGateTable {
   timeline: string;
 }
 
-/** When each replica last reached Redis. */
+/** When each replica of an older release last reached Redis. */
 export interface CachePeerTable {
   instance: string;
   seen_at: Timestamp;
-  /** Of the cache; null: a replica of an older release. */
-  protocol: number | null;
+}
+
+/** When each replica last asked for the gate, and last reached Redis then. */
+export interface GatePeerTable {
+  instance: string;
+  asked_at: Timestamp;
+  reached_at: Timestamp | null;
 }
 
 /** What came of a write, under each of the names that it was sent with (platform/http/write.ts). */
@@ -138,5 +143,6 @@ export interface Database {
   order_items: OrderItemsTable;
   write_gate: WriteGateTable;
   cache_peer: CachePeerTable;
+  gate_peer: GatePeerTable;
   write_outcomes: WriteOutcomesTable;
 }

@@ -38,8 +38,15 @@ function keep(
     select names.name, names.request, ${outcome}, ${guard} from ${from} (values ${sql.join(names)}) names (name, request)`;
 }
 
-/** One statement that changes rows, with its values. Sent, it changes them and keeps what it returned, or does neither. */
-export type OneStatement<Row> = (db: Kysely<Database>, keeping: Keeping) => Promise<Row | undefined>;
+/** The problem is for a replica of the release before, which does not know rows: a true answer, if a poor one. */
+const OUTCOME = sql`json_build_object('row', done, 'problem', json '{"status":504,"message":"ask again"}')`;
+const kept = (keeping: Keeping) => sql`kept as (${keep(keeping, OUTCOME, sql`done,`)})`;
+
+/**
+ * One statement that changes rows, with its values. Sent, it changes them and keeps what it returned, or does neither.
+ * `check` is called right before.
+ */
+export type OneStatement<Row> = (db: Kysely<Database>, keeping: Keeping, check: () => void) => Promise<Row | undefined>;
 
 interface Statement<Row> extends Compilable<Row> {
   toOperationNode(): OperationNode & { readonly with?: WithNode };
@@ -61,21 +68,14 @@ export function preparedWrite<Fields extends object, Row>(
       const parts = [
         ...(ctes?.expressions.map(part) ?? []),
         sql`done as (${part(body as OperationNode)})`,
-        sql`kept as (${keep(keeping, sql`json_build_object('row', done)`, sql`done,`)})`,
+        kept(keeping),
       ];
       return { compile: () => sql<Row>`with ${sql.join(parts)} select * from done`.compile(db) };
     },
   );
   return (fields) =>
-    (db, { attempt, client, request, epoch, open }) =>
-      statement.executeTakeFirst(db, {
-        ...fields,
-        $attempt: attempt,
-        $client: client,
-        $request: request,
-        $epoch: epoch,
-        $open: open,
-      } as never);
+    (db, { attempt: $attempt, client: $client, request: $request, epoch: $epoch, open: $open }, check) =>
+      statement.executeTakeFirst(db, { ...fields, $attempt, $client, $request, $epoch, $open } as never, check);
 }
 
 const outcomeOf = prepared<Keeping & { outcome: string }, unknown>((db, { outcome, ...keeping }) => ({
@@ -108,7 +108,7 @@ export const isOutdated = (error: unknown) =>
   error instanceof DatabaseError && error.code === '23502' && error.table === 'write_outcomes';
 
 /**
- * A row as JSON has kept it, as the driver would give it: PostgreSQL writes a time there with "+00:00". (timestamps.test.ts sees to it that
+ * Turns a row that was kept as JSON into what the driver would return: PostgreSQL writes a time there with "+00:00". (timestamps.test.ts sees to it that
  * columns with a time, and no others, are named like this.)
  */
 export function rowOf(kept: Record<string, unknown>): Record<string, unknown> {

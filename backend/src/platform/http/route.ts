@@ -70,6 +70,8 @@ export interface Written extends Answer {
 export interface OneWrite<Row> {
   /** The tags of all cached answers that it changes, as far as the input tells: lists share a tag for this (platform/cache/tags.ts). */
   readonly changed?: readonly string[];
+  /** Names the row, if many may write the same one at once: they take turns (turns.ts). */
+  readonly row?: string;
   readonly statement: OneStatement<Row>;
   answer(row: Row): Answer;
   /** What to answer if no row was changed. @throws HttpError why */

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
-import { type Announce, NotAnnounced, Unsettled } from '../cache/cache.ts';
+import { type Announce, Unsettled } from '../cache/cache.ts';
 import { classifyDatabaseError } from '../database/errors.ts';
 import {
   ageOfOldestOutcome,
@@ -18,6 +18,7 @@ import type { Deps } from '../deps.ts';
 import { HttpError, RETRY_AFTER, toHttpError } from './errors.ts';
 import type { Incoming } from './handler.ts';
 import type { Answer, OneWrite, Written } from './route.ts';
+import { createTurns } from './turns.ts';
 
 /**
  * What is kept of a write: the row that it changed, or its answer, or why there was none. Refused: it did not happen, and an attempt that
@@ -39,7 +40,10 @@ const CLIENT_KEY = /^[\x21-\x7e]{1,255}$/;
 /** SQLSTATE of lock_timeout: another transaction with this name is still open. */
 const LOCK_TIMEOUT = '55P03';
 const EXPIRY_MS = 60_000;
-/** A replica that was stopped before it had a connection does not send its statement when it wakes (after that: client.ts, idle_session_timeout). */
+/**
+ * Of a request whose statement may still be sent, far below the time that outcomes are kept: a replica that was stopped for longer must
+ * not do what another was told to have refused, or has done. (Stopped with a connection in hand: client.ts, idle_session_timeout.)
+ */
 const MAX_AGE_MS = 60_000;
 
 /**
@@ -69,6 +73,8 @@ export type Write = (names: WriteNames, work: Work) => Promise<Answer>;
  * same statement or in the same transaction (docs/writes.md). A second one with a name waits there for the first, and does nothing if that commits.
  */
 export function createWrite({ db, control, cache, metrics }: Deps): Write {
+  const inTurn = createTurns();
+
   /** Not 503, which promises that nothing happened: this attempt may be the second, and the first may have committed, or hang elsewhere. */
   function unsettled(cause: unknown): Unsettled {
     metrics.writesUnsettled.inc();
@@ -88,11 +94,11 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
     if (!outcome || 'refused' in outcome) throw new HttpError(503, 'this write was given up; nothing was written');
     metrics.writeReplays.inc({ scope: attempt ? 'attempt' : 'client' });
     const headers = { 'Idempotent-Replayed': 'true' };
-    if ('problem' in outcome) {
+    if (!('row' in outcome) && 'problem' in outcome) {
       const { status, message, errors, headers: own } = outcome.problem;
       throw new HttpError(status, message, { ...(errors && { errors }), headers: { ...own, ...headers } });
     }
-    const answer = 'answer' in outcome ? outcome.answer : (work as OneWrite<unknown>).answer(rowOf(outcome.row));
+    const answer = 'row' in outcome ? (work as OneWrite<unknown>).answer(rowOf(outcome.row)) : outcome.answer;
     return { ...answer, headers: { ...answer.headers, ...headers } };
   }
 
@@ -122,19 +128,12 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
   }
 
   /** One statement: what is announced follows from the input. */
-  async function send(names: WriteNames, work: OneWrite<unknown>, announce: Announce): Promise<Answer> {
-    const began = performance.now();
+  async function send(names: WriteNames, work: OneWrite<unknown>, announce: Announce, inTime: () => void) {
     const guard = await announce(work.changed ?? []);
-    const row = await db
-      .connection()
-      .execute(async (connection) => {
-        if (performance.now() - began > MAX_AGE_MS) throw new NotAnnounced();
-        return work.statement(connection, { ...names, ...guard });
-      })
-      .catch((error: unknown) => {
-        if (work.refused && !isTaken(error)) work.refused(error);
-        throw error;
-      });
+    const row = await work.statement(db, { ...names, ...guard }, inTime).catch((error: unknown) => {
+      if (work.refused && !isTaken(error)) work.refused(error);
+      throw error;
+    });
     if (row !== undefined) {
       work.committed?.(row);
       return work.answer(row);
@@ -146,13 +145,17 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
   }
 
   /** Several: announced after the last of them, and its outcome goes with COMMIT in one packet. */
-  async function transact(names: WriteNames, work: (trx: WriteTransaction) => Promise<Written>, announce: Announce) {
-    const began = performance.now();
+  async function transact(
+    names: WriteNames,
+    work: (trx: WriteTransaction) => Promise<Written>,
+    announce: Announce,
+    inTime: () => void,
+  ) {
     let last: Promise<void> | undefined;
     let after: Written['committed'];
     const transaction = db.transaction().setIsolationLevel('read committed');
     const run = transaction.execute(async (trx) => {
-      if (performance.now() - began > MAX_AGE_MS) throw new NotAnnounced();
+      inTime();
       const { changed, committed, ...answer } = await work(trx as WriteTransaction);
       const guard = await announce(changed);
       last = insertOutcome(trx, { ...names, ...guard }, { answer });
@@ -168,12 +171,20 @@ export function createWrite({ db, control, cache, metrics }: Deps): Write {
     return answer;
   }
 
-  return (names, work) =>
-    cache.write(
-      names.attempt,
-      (announce) => (typeof work === 'function' ? transact(names, work, announce) : send(names, work, announce)),
-      (error) => settle(names, work, error),
-    );
+  return (names, work) => {
+    const began = performance.now();
+    /** Asked when a connection is held: nothing is waited for between this and the statement. */
+    const inTime = () => {
+      if (performance.now() - began > MAX_AGE_MS)
+        throw new HttpError(503, 'this replica was stopped; nothing was written');
+    };
+    const attempt = (announce: Announce) => {
+      if (typeof work === 'function') return transact(names, work, announce, inTime);
+      const once = () => send(names, work, announce, inTime);
+      return work.row === undefined ? once() : inTurn(work.row, once);
+    };
+    return cache.write(names.attempt, attempt, (error) => settle(names, work, error));
+  };
 }
 
 /** Whether another request under the client's name had not ended when PostgreSQL gave up waiting for it. */
