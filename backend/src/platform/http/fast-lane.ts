@@ -2,6 +2,8 @@ import { parse } from 'node:querystring';
 import type { ErrorHandler, Handler, Incoming, Outgoing } from './handler.ts';
 import { splitUrl } from './paging.ts';
 
+const MAX_PARTS = 4;
+
 export interface Lane {
   /** "GET" */
   readonly method: string;
@@ -13,28 +15,33 @@ export interface Lane {
 
 /**
  * Goes past Express's router, which costs a third of a cached read (docs/benchmarks.md): the same handlers, called in the same
- * order, after a look into a table. Only for a path that is a lane's letter by letter (with one parameter at its end, if any)
+ * order, after a look into a table. Only for a path that is a lane's letter by letter (with one parameter, if any)
  * and has nothing to decode. Whatever else comes is Express's: other paths, HEAD, OPTIONS, what is 404 or 405.
  * @returns whether the request was taken
  */
 export function createFastLane(lanes: readonly Lane[], onError: ErrorHandler) {
   const exact = new Map<string, Lane>();
-  const byPrefix = new Map<string, Lane & { name: string }>();
+  /** By method and path, with a star for the parameter. */
+  const withParameter = new Map<string, Lane & { name: string }>();
   for (const lane of lanes) {
-    const [, prefix, name] = /^([^:]*\/):(\w+)$/.exec(lane.path) ?? [];
+    const [, before, name, after] = /^([^:]*\/):(\w+)((?:\/[^:]*)?)$/.exec(lane.path) ?? [];
     const { method, path } = lane;
-    if (prefix && name) byPrefix.set(`${method} ${prefix}`, { ...lane, name });
+    if (before && name) withParameter.set(`${method} ${before}*${after}`, { ...lane, name });
     else if (!path.includes(':')) exact.set(`${method} ${path}`, lane);
   }
 
   function find(method: string, path: string): { handlers: readonly Handler[]; params: object } | undefined {
     const lane = exact.get(`${method} ${path}`);
     if (lane) return { handlers: lane.handlers, params: {} };
-    const end = path.lastIndexOf('/') + 1;
-    const rest = path.slice(end);
-    const { handlers, name } = byPrefix.get(`${method} ${path.slice(0, end)}`) ?? {};
-    if (!handlers || !name || rest === '' || rest.includes('%')) return undefined;
-    return { handlers, params: { [name]: rest } };
+    // From the last part of the path on; ours have few, a stranger's may have thousands.
+    for (let end = path.length, parts = 0; end > 0 && parts < MAX_PARTS; parts++) {
+      const start = path.lastIndexOf('/', end - 1) + 1;
+      const found = withParameter.get(`${method} ${path.slice(0, start)}*${path.slice(end)}`);
+      const value = path.slice(start, end);
+      if (found) return value === '' || value.includes('%') ? undefined : { ...found, params: { [found.name]: value } };
+      end = start - 1;
+    }
+    return undefined;
   }
 
   return function take(request: Incoming, response: Outgoing): boolean {
