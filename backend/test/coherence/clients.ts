@@ -62,14 +62,15 @@ export interface Load {
   readonly targets: readonly string[];
   readonly clients: number;
   readonly random: () => number;
+  /** The share of writes. */
+  readonly writes?: number | undefined;
   readonly until: () => boolean;
 }
 
-const WRITES = 0.3;
 /** After a failure, so that a dead replica does not take all of the clients' time. */
 const REST_MS = 5;
 
-export async function runClients({ registers, targets, clients, random, until }: Load): Promise<Seen> {
+export async function runClients({ registers, targets, clients, random, writes = 0.3, until }: Load): Promise<Seen> {
   const histories = new Map(registers.map(({ name }) => [name, [] as Operation[]]));
   const counts = { reads: 0, writes: 0, hits: 0, failedReads: 0, refusedWrites: 0, unknownWrites: 0 };
   const statuses = new Map<string, number>();
@@ -123,7 +124,7 @@ export async function runClients({ registers, targets, clients, random, until }:
     Array.from({ length: clients }, async (_, n) => {
       while (!until()) {
         const [register, target] = [pick(registers), pick(targets)];
-        await (random() < WRITES ? write : read)(register, target, `client ${n} ${target}`);
+        await (random() < writes ? write : read)(register, target, `client ${n} ${target}`);
       }
     }),
   );

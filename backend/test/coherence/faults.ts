@@ -39,6 +39,9 @@ export interface Fault {
   readonly pauses?: string;
   /** Reads may not fail either, because no replica and no database does. */
   readonly readsNeverFail?: true;
+  /** The share of writes; the usual one if absent. So for clients. */
+  readonly writes?: number;
+  readonly clients?: number;
   /** Once; it leaves everything running. `rest` waits, and is false when it is time to end. */
   run(stack: Stack, random: () => number, rest: (ms: number) => Promise<boolean>): Promise<void>;
 }
@@ -109,6 +112,12 @@ async function killPostgres(stack: Stack): Promise<void> {
   stack.postgres = await stack.postgres.restart();
 }
 
+async function flushEvery(stack: Stack, ms: number, rest: (ms: number) => Promise<boolean>): Promise<void> {
+  await withRedis(stack, async (redis) => {
+    while (await rest(ms)) await redis.flushall();
+  });
+}
+
 export const faults: Readonly<Record<string, Fault>> = {
   a: { what: 'nothing', readsNeverFail: true, async run() {} },
   b: {
@@ -155,7 +164,7 @@ export const faults: Readonly<Record<string, Fault>> = {
     },
   },
   e: {
-    what: 'a replica paused for 5 s, and pauses of up to 3 s between announcement and COMMIT',
+    what: 'a replica paused for 5 s, and pauses of up to 3 s between announcement and statement',
     pauses: 'begin:3000:0.005',
     async run(stack, random, rest) {
       while (await rest(1_000)) {
@@ -226,5 +235,45 @@ export const faults: Readonly<Record<string, Fault>> = {
         await withRedis(stack, (redis) => redis.config('SET', 'maxmemory', '0'));
       }
     },
+  },
+  k: {
+    what: 'PostgreSQL killed with -9 between COMMIT and its answer',
+    async run(stack, _random, rest) {
+      while (await rest(2_000)) {
+        await withAdmin(stack, async (db) => {
+          // COMMIT is on disk, and its answer waits for a standby that never comes.
+          await sql`alter system set synchronous_standby_names = 'nobody'`.execute(db);
+          await sql`select pg_reload_conf()`.execute(db);
+          await sleep(200);
+          await sql`alter system reset synchronous_standby_names`.execute(db);
+        });
+        await killPostgres(stack);
+      }
+    },
+  },
+  l: {
+    what: 'pauses of up to 12 s between announcement and statement: longer than a marker is left alone',
+    pauses: 'begin:12000:0.003',
+    readsNeverFail: true,
+    async run() {},
+  },
+  m: {
+    what: 'Redis flushed every 300 ms, and pauses of up to 400 ms between announcement and statement',
+    pauses: 'begin:400:0.3',
+    readsNeverFail: true,
+    run: (stack, _random, rest) => flushEvery(stack, 300, rest),
+  },
+  n: {
+    what: 'Redis flushed every 2 s, and an opener paused for up to 5 s after each of its steps',
+    pauses: 'take:5000:0.4,look:5000:0.3,open:5000:0.4',
+    readsNeverFail: true,
+    run: (stack, _random, rest) => flushEvery(stack, 2_000, rest),
+  },
+  o: {
+    what: 'a new epoch every 100 ms, under 16 clients that mostly write',
+    writes: 0.8,
+    clients: 16,
+    readsNeverFail: true,
+    run: (stack, _random, rest) => flushEvery(stack, 100, rest),
   },
 };

@@ -21,7 +21,7 @@ const RESULTS = path.join(import.meta.dirname, '../../../.data/coherence');
 const AFTER_MS = 1_500;
 const USAGE = `npm run test:coherence -- [option...]
   --seconds N      how long each fault schedule runs (30)
-  --faults abc     which (abcdefgh; also i and j), or none: ""
+  --faults abc     which (abcdefghklmno; also i and j), or none: ""
   --seed N         of what is asked and when faults happen (random; printed)
   --clients N      how many at once (12)
   --no-schedules   without the step-by-step schedules
@@ -32,7 +32,7 @@ const USAGE = `npm run test:coherence -- [option...]
 const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '30' },
-    faults: { type: 'string', default: 'abcdefgh' },
+    faults: { type: 'string', default: 'abcdefghklmno' },
     seed: { type: 'string', default: `${Math.floor(Math.random() * 1e9)}` },
     clients: { type: 'string', default: '12' },
     'no-schedules': { type: 'boolean', default: false },
@@ -140,7 +140,8 @@ async function runFault(key: string, source: string, seed: number, seconds: numb
     over = true;
   });
   const targets = [url, url, ...stack.replicas.map((replica) => replica.url)];
-  const seen = await runClients({ registers, targets, clients, random, until: () => over });
+  const load = { registers, targets, clients: fault.clients ?? clients, writes: fault.writes, random };
+  const seen = await runClients({ ...load, until: () => over });
   await disturbing;
   const fills = await countFills(stack);
   hangUp();
@@ -158,7 +159,7 @@ async function runFault(key: string, source: string, seed: number, seconds: numb
     writeFileSync(file, toJson({ fault: fault.what, seed, register, history }));
     problems.push(`${register}: ${formatViolation(violation)}\n    the whole history: ${path.relative('', file)}`);
   }
-  if (counts.hits === 0 || fills === 0) problems.push(`the cache was not in play: ${counts.hits} hits, ${fills} fills`);
+  if (counts.hits === 0) problems.push('the cache was not in play: no hits');
   if (fault.readsNeverFail && counts.failedReads > 0) problems.push(`${counts.failedReads} reads failed`);
   const refused = refusals.length ? ` at ${spansOf(refusals)}` : '';
   say(

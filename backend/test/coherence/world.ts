@@ -143,9 +143,9 @@ export async function createWorld(source: string) {
           { attempt: plan.name ?? `attempt:${randomUUID()}` },
           {
             changed: [TAG],
-            async statement(on, keeping) {
+            async statement(on, keeping, check) {
               if (keeping.open === false) await plan.afterPass?.();
-              return statement(on, keeping);
+              return statement(on, keeping, check);
             },
             answer: () => ({ status: 200 }),
           },
@@ -159,8 +159,11 @@ export async function createWorld(source: string) {
       }
     }
 
-    /** What this replica sent to Redis has been answered. */
-    const settled = async () => void (await redis.ping().catch(() => {}));
+    /** What this replica had to tell Redis has been answered; the ends of markers wait a moment for a command to go with. */
+    const settled = async () => {
+      await sleep(10);
+      await redis.ping().catch(() => {});
+    };
     /** Its statements go on in PostgreSQL, and nobody hears of them. */
     const loseConnections = () => way.drop();
     return { steps, cache, gate: real, redis, read, write, settled, loseConnections };
@@ -191,7 +194,7 @@ export async function createWorld(source: string) {
       }
     },
     /** Nobody has reached Redis lately, as far as the others know. */
-    forgetPeers: () => sql`delete from cache_peer`.execute(admin),
+    forgetPeers: () => sql`delete from gate_peer`.execute(admin),
     async restartRedis(dump: string) {
       redisAdmin.disconnect();
       redisServer.signal('SIGKILL');
@@ -210,7 +213,7 @@ export async function createWorld(source: string) {
     /** Runs one schedule on an empty cache, and judges what its clients saw. */
     async judge(schedule: () => Promise<unknown>): Promise<Violation | undefined> {
       await redisAdmin.flushall();
-      await sql`truncate kv, cache_peer`.execute(admin);
+      await sql`truncate kv, gate_peer`.execute(admin);
       await sql`update write_gate set open = true, epoch = gen_random_uuid()`.execute(admin);
       await admin
         .insertInto('kv')
