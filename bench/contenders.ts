@@ -17,7 +17,9 @@ import {
 import { changeCode, copyOfCode, databaseUrl, runMigrations, startReplica } from '../backend/test/support/stack.ts';
 
 export const WORKLOADS = ['ping', 'cached', 'uncached', 'create', 'mix'] as const;
-export type Workload = (typeof WORKLOADS)[number];
+/** Of this project only: transfers to one account, and to five. */
+export const ROW_WORKLOADS = ['row', 'rows'] as const;
+export type Workload = (typeof WORKLOADS | typeof ROW_WORKLOADS)[number];
 
 export interface Contender {
   readonly name: string;
@@ -109,7 +111,7 @@ export const database = (name: string) => `bench_${name.replaceAll('-', '_')}`;
 /** The same tables for all, each in a database of its own. @returns its name */
 export function makeDatabase(name: string, postgres: Postgres): string {
   execFileSync(postgresProgram('createdb'), [...asSuperuser(postgres), database(name)]);
-  runMigrations(postgres, undefined, database(name));
+  runMigrations(postgres, name === 'before' ? process.env.BEFORE : undefined, database(name));
   return database(name);
 }
 
@@ -136,8 +138,7 @@ async function startTandem(
 /** Writes that come twice happen twice. */
 function withoutOutcomes(): string {
   const folder = copyOfCode();
-  const keep = ', last: () => keep(trx, named(names), { answer: own })';
-  changeCode(path.join(folder, 'src/platform/http/write.ts'), [[keep, '']]);
+  changeCode(path.join(folder, 'src/platform/database/write-outcomes.ts'), [['        kept(keeping),\n', '']]);
   return folder;
 }
 

@@ -17,11 +17,16 @@ export const execute = promisify(execFile);
 
 /** The rows that are read. Autovacuum would fall on whoever's turn it is. */
 export function fill(postgres: Postgres, database: string): string[] {
-  for (const table of ['tasks', 'items', 'write_outcomes']) {
+  for (const table of ['tasks', 'items', 'write_outcomes', 'users', 'transactions']) {
     psql(postgres, database, `alter table ${table} set (autovacuum_enabled = false)`);
   }
   const text = `'${TEXT.title}', '${TEXT.description}'`;
   psql(postgres, database, `insert into tasks (title, description) select ${text} from generate_series(1, ${ROWS})`);
+  psql(
+    postgres,
+    database,
+    `insert into users (id, nome, email, limite) select n, n, n || '@example.com', 1000 from generate_series(1, 5) n`,
+  );
   psql(postgres, database, `insert into items (title, description) select ${text} from generate_series(1, ${ROWS})`);
   return psql(postgres, database, 'select id from items').trim().split('\n');
 }

@@ -17,6 +17,7 @@ bench/run.sh [peers] [option...]   this stack, Fastify, Express and FastAPI in t
     --contenders tandem,fastify,fastify-bare,express,fastapi,node-http,nginx-return,before
                     "before" is another clone: BEFORE=its folder backend/, with its node_modules
     --workloads ping,cached,uncached,create,mix
+                    with contenders tandem,before also row,rows: transfers to one account, and to five
     --half a,b      two that are also asked at half of the lower peak    (tandem,fastify)
     --out FILE      every sample, as JSON
 bench/run.sh scale [option...]     1, 2, 4 and 8 replicas, each held to a small part of a core (root, cgroups)

@@ -3,6 +3,7 @@
 local workload, tasks, items
 local json = { ["Content-Type"] = "application/json" }
 local created = '{"title":"Water the plants","description":"All of them, also the cactus"}'
+local credit = '{"valor":1,"tipo":"c","descricao":"hot"}'
 local changed = '{"title":"Water the plants","status":"in_progress"}'
 
 function init(args)
@@ -17,6 +18,8 @@ local requests = {
   cached = read,
   uncached = function() return wrk.format("GET", "/items/" .. items[math.random(#items)]) end,
   create = function() return wrk.format("POST", "/tasks", json, created) end,
+  row = function() return wrk.format("POST", "/clientes/1/transacoes", json, credit) end,
+  rows = function() return wrk.format("POST", "/clientes/" .. math.random(5) .. "/transacoes", json, credit) end,
   mix = function()
     if math.random(10) > 1 then return read() end
     return wrk.format("PUT", "/tasks/" .. math.random(tasks), json, changed)
