@@ -308,6 +308,7 @@ export const schedules: Readonly<Record<string, (world: World) => Promise<unknow
     await sql`update write_gate set open = false`.execute(world.admin);
     await cut.gate.beat();
     await c.gate.beat();
+    await sleep(300); // time to open it
     await world.whileTimePasses(c.write('second'));
     await a.read();
   },
