@@ -342,10 +342,10 @@ test('a replica that is killed while it stores a form: the user notices nothing,
   await holdLock;
   await button(dialog(page), 'Save').click();
   await expect
-    .poll(() => sql("select count(*) from pg_stat_activity where wait_event = 'advisory' and query ilike '%insert into%'"))
+    .poll(() => sql("select count(*) from pg_stat_activity where wait_event = 'advisory' and query ilike '%insert %'"))
     .toBe('1');
   const name = sql(
-    "select application_name from pg_stat_activity where wait_event = 'advisory' and query ilike '%insert into%'",
+    "select application_name from pg_stat_activity where wait_event = 'advisory' and query ilike '%insert %'",
   );
   const index = world.stack.replicas.findIndex((replica) => name.includes(replica.name));
   expect(index).not.toBe(-1);
