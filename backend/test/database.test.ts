@@ -35,6 +35,13 @@ describe('migrations', () => {
     expect(await isMigrated(connectTo(url, 1))).toBe(true);
   });
 
+  test('When runs on several databases of one server make its roles at the same time, then all succeed', async () => {
+    const urls = await Promise.all(
+      Array.from({ length: 4 }, async () => databaseUrl(await emptyDatabase(), 'postgres')),
+    );
+    for (let n = 0; n < 3; n++) await Promise.all(urls.map((url) => migrate(connectTo(url, 2), PASSWORDS, logger)));
+  });
+
   test('When newer code has migrated the database, then older code starts on it; when each has its own, it is told', async () => {
     const db = connectTo(databaseUrl(await createTestDatabase(), 'postgres'), 1);
     const newer = '9999-newer';

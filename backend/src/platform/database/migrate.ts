@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { type Kysely, sql } from 'kysely';
 import { FileMigrationProvider, type Migration, type MigrationInfo, Migrator } from 'kysely/migration';
+import { DatabaseError } from 'pg';
 import type { Logger } from 'pino';
 import { reportWaits } from './lock-waits.ts';
 
@@ -53,7 +54,7 @@ export async function migrate<T>(db: Kysely<T>, passwords: RolePasswords, logger
     const reports = reportWaits(db, rows[0]?.pid ?? 0, MIGRATION_LOCK, logger, done.signal);
     try {
       await lock(connection);
-      await createRoles(connection, passwords);
+      await whileOthersDo(() => createRoles(connection, passwords));
       return (await isAhead(connection)) ? [] : await applyMissing(connection);
     } finally {
       // The end of a connection releases its locks; that it was lost is the other error's to say.
@@ -121,6 +122,20 @@ async function isAhead<T>(db: Kysely<T>): Promise<boolean> {
     );
   }
   return foreign.length > 0;
+}
+
+/** Roles are the whole server's, the lock is a database's: a run on another database of this server may change them at the same moment. */
+async function whileOthersDo(work: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const met =
+        error instanceof DatabaseError && /tuple concurrently updated|pg_authid|already exists/.test(error.message);
+      if (!met || tries === 20) throw error;
+      await sleep(ASK_AGAIN_MS * Math.random());
+    }
+  }
 }
 
 /** Least privilege: tandem_app reads and writes rows, tandem_metrics reads statistics and no row; neither owns anything. */
