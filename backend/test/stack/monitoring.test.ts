@@ -133,7 +133,7 @@ test('cart additions are inserts, checkouts are updates, as Prometheus has them'
   expect(shares.size).toBe(2);
 }, 200_000);
 
-test('30,000 requests for unknown paths and random ids add not one series', async () => {
+test('15,000 requests for unknown paths and random ids add not one series', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 32 });
   const statuses = new Map<number, number>();
   const send = (url: string, method: string) =>
@@ -173,9 +173,9 @@ test('30,000 requests for unknown paths and random ids add not one series', asyn
   await series(); // and that of this page
   const before = await series();
   statuses.clear();
-  await burst(30_000);
+  await burst(15_000);
   expect(await series()).toEqual(before);
-  expect([...statuses.values()].reduce((sum, count) => sum + count)).toBe(30_000);
+  expect([...statuses.values()].reduce((sum, count) => sum + count)).toBe(15_000);
   expect([...statuses.keys()].filter((status) => status === 429 || status >= 500)).toEqual([]);
   agent.destroy();
 }, 300_000);
