@@ -29,11 +29,11 @@ cd backend
 step 'style, imports, types, generated files' npm run check
 step 'console: types, components' console_npm run check
 [ $# = 0 ] || { npm test -- "$@"; exit; }
-# Beside the others: it mostly waits for its browser.
-console_npm run e2e >"$DATA/logs/e2e.log" 2>&1 &
-e2e=$!
-trap 'kill "$e2e" 2>/dev/null || true' EXIT
+# Beside the others: it mostly waits for its browser. A process group of its own, to be ended with what it has started.
+set -m; console_npm run e2e >"$DATA/logs/e2e.log" 2>&1 & e2e=$!; set +m
+trap 'reason $? "$BASH_COMMAND"; kill -- "-$e2e" 2>/dev/null || true' EXIT
 npm test -- --coverage
-wait "$e2e" || { cat "$DATA/logs/e2e.log"; exit 1; }
+wait "$e2e" || { cat "$DATA/logs/e2e.log"; die "the console's tests in a browser failed"; }
+say_reason
 echo 'console: in a browser'
 tail -n 6 "$DATA/logs/e2e.log"

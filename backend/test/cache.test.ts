@@ -30,8 +30,7 @@ function touch(cache: Cache, tags: readonly string[]) {
   });
   return createWrite({ ...deps, cache })({ attempt: `attempt:${randomUUID()}` }, work);
 }
-/** Redis has answered everything that was sent on this connection, fills included. */
-/** What this replica has to tell Redis is told: the ends of markers wait a moment for a command to go with. */
+/** Redis has answered everything that this replica has to tell it: fills, and the ends of markers, which wait a moment for a command to go with. */
 async function settled(replica: 0 | 1): Promise<void> {
   await sleep(20);
   await api.replicas[replica].deps.redis?.ping();

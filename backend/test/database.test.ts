@@ -213,16 +213,16 @@ describe('reads that share a packet', () => {
   });
 
   test('When one waits for a lock, then the others are answered meanwhile', async () => {
-    const free = Promise.withResolvers<void>();
+    let waiting: Promise<unknown> | undefined;
     await db.transaction().execute(async (trx) => {
       await sql`lock table kv`.execute(trx);
-      const waiting = locked.execute(db, { key: 'k' }).finally(free.resolve);
+      waiting = locked.execute(db, { key: 'k' });
       const seen: string[] = [];
       void waiting.then(() => seen.push('the locked one'));
       expect(await reads.execute(db, { id: 2 })).toEqual([{ title: 'b' }]);
       expect(seen).toEqual([]);
     });
-    await free.promise;
+    await waiting;
   });
 
   test('When a connection is lost, then one fails, and the others are asked again', async () => {

@@ -18,7 +18,8 @@ class Placeholder {
 
 /**
  * A statement that is built once for each set of fields, not with each request: Kysely takes as long for that as PostgreSQL to
- * run it. Reads of one turn of the event loop are sent together (wire.ts). `build` gets placeholders instead of values, and must only pass them on: a comparison or `??` would be decided once for all.
+ * run it. Reads of one turn of the event loop are sent together (wire.ts). `build` gets placeholders instead of values, and must
+ * only pass them on: a comparison or `??` would be decided once for all.
  */
 export function prepared<Fields extends object, Row>(build: (db: Kysely<Database>, fields: Fields) => Compilable<Row>) {
   const statements = new Map<string, CompiledQuery<Row>>();
@@ -26,17 +27,15 @@ export function prepared<Fields extends object, Row>(build: (db: Kysely<Database
   function statementOf(db: Kysely<Database>, names: string[]): CompiledQuery<Row> {
     const known = statements.get(names.join());
     if (known) return known;
-    const placeholders = Object.fromEntries(names.map((name) => [name, new Placeholder(name)]));
-    const built = build(db, placeholders as Fields).compile();
-    statements.set(names.join(), built);
+    const sorted = names.toSorted(); // a client's order must not make statements of its own
+    const placeholders = Object.fromEntries(sorted.map((name) => [name, new Placeholder(name)]));
+    const built = statements.get(sorted.join()) ?? build(db, placeholders as Fields).compile();
+    statements.set(sorted.join(), built).set(names.join(), built);
     return built;
   }
 
   /** As in Kysely, an undefined field is none: the column then has its default. */
-  const namesOf = (fields: Fields) =>
-    Object.keys(fields)
-      .filter((name) => fields[name as keyof Fields] !== undefined)
-      .sort(); // a client's order must not make statements of its own
+  const namesOf = (fields: Fields) => Object.keys(fields).filter((name) => fields[name as keyof Fields] !== undefined);
 
   /** @param check of a statement that changes rows: throws if it must not be sent any more */
   async function execute(db: Kysely<Database>, fields: Fields, check?: () => void): Promise<Row[]> {

@@ -16,6 +16,9 @@ interface Read {
   again: boolean;
 }
 
+/** Whether the connection is of no more use. It may know that only later, when somebody else has it. */
+const isLost = (error: unknown) => !(error instanceof DatabaseError) || error.severity === 'FATAL';
+
 export type Wire = ReturnType<typeof createWire>;
 
 /**
@@ -65,7 +68,7 @@ export function createWire(pool: Pool) {
       }
     }
     clearTimeout(timer);
-    client.release(failure !== undefined); // it may have lost its connection, and not know it yet
+    client.release(failure !== undefined && isLost(failure));
     if (failure) again(0);
   }
 
@@ -93,17 +96,15 @@ export function createWire(pool: Pool) {
     /** @param check called with a connection in hand; nothing is waited for between this and the statement */
     async write(text: string, values: unknown[], check: () => void): Promise<QueryResult> {
       const client = await pool.connect();
-      let lost = true;
+      let lost = false;
       try {
         check();
-        const result = await client.query(text, values);
-        lost = false;
-        return result;
+        return await client.query(text, values);
       } catch (error) {
-        lost = !(error instanceof DatabaseError) || error.severity === 'FATAL';
+        lost = isLost(error);
         throw error;
       } finally {
-        client.release(lost); // else it may know that only later, when somebody else has it
+        client.release(lost);
       }
     },
   };

@@ -108,8 +108,8 @@ export const isOutdated = (error: unknown) =>
   error instanceof DatabaseError && error.code === '23502' && error.table === 'write_outcomes';
 
 /**
- * Turns a row that was kept as JSON into what the driver would return: PostgreSQL writes a time there with "+00:00". (timestamps.test.ts sees to it that
- * columns with a time, and no others, are named like this.)
+ * Turns a row that was kept as JSON into what the driver would return: PostgreSQL writes a time there with "+00:00". (timestamps.test.ts
+ * sees to it that columns with a time, and no others, are named like this.)
  */
 export function rowOf(kept: Record<string, unknown>): Record<string, unknown> {
   const row = { ...kept };
